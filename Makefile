@@ -1,0 +1,35 @@
+# `make demo` and `make test` set up everything that they need in .venv; nothing is installed by hand.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SLOW ?= not slow
+
+.PHONY: demo test test-all lint format bench docs clean
+
+$(STAMP): setup.py pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,plot]"
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## cross-validate HyperFusion beside its baselines on generated brain scans
+	$(BIN)/python examples/demo.py
+
+test: lint  ## lint, import contracts, tests
+	$(BIN)/python -m pytest -n 2 -m "$(SLOW)"
+
+test-all: SLOW := slow or not slow
+test-all: test
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info

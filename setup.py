@@ -1,0 +1,55 @@
+"""Packaging of skhyperfusion; the build system and the tools' settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (HERE / "skhyperfusion" / "__init__.py").read_text(), re.MULTILINE
+).group(1)
+
+EXTRAS = {
+    "plot": ["matplotlib>=3.9"],
+    "test": [
+        "import-linter>=2.1",
+        "matplotlib>=3.9",
+        "polars>=1.0",
+        "pytest>=8.2",
+        "pytest-xdist>=3.6",
+        "ruff>=0.9",
+    ],
+}
+
+setup(
+    name="skhyperfusion",
+    version=VERSION,
+    description="scikit-learn estimators that learn from images and tables together, by hypernetworks",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["skhyperfusion", "skhyperfusion.*"]),
+    install_requires=[
+        "joblib>=1.4",
+        "nibabel>=5.2",
+        "numpy>=1.26",
+        "pandas>=2.2",
+        "pillow>=10.3",
+        "safetensors>=0.4",
+        "scikit-learn>=1.7",
+        "scipy>=1.13",
+        "skorch>=1.2",
+        "torch>=2.4",
+    ],
+    extras_require=EXTRAS,
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)
