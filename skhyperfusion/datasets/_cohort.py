@@ -1,0 +1,320 @@
+"""Generated cohorts of brain scans and tables whose truth is known."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+)
+from sklearn.utils import Bunch
+
+from skhyperfusion.datasets import _age, _diagnosis
+from skhyperfusion.datasets._checks import check_cohort_parameters
+from skhyperfusion.datasets._files import place, write_scans, write_tables
+from skhyperfusion.datasets._phantom import N_WAVES, WHITE, Anatomy, draw_folds
+
+SCANNERS = {"A": (1.0, 1.0), "B": (1.4, 1.25), "C": (0.7, 0.85)}  # gain, factor on the noise
+STREAMS = ("covariates", "latents", "labels", "markers", "gaps", "other", "anatomy", "pixels")
+
+
+def make_brain_cohort(
+    n_subjects=200,
+    *,
+    shape=(32, 32, 32),
+    task="diagnosis",
+    n_classes=3,
+    class_shares=None,
+    missing_rate=0.1,
+    interaction=1.0,
+    table_informative=True,
+    noise=1.0,
+    image_noise=0.03,
+    anatomy_variation=1.0,
+    random_state=None,
+    directory=None,
+):
+    """Generate T1-like brain scans and a table, of which the truth is known.
+
+    The scans are NIfTI phantoms of a head: scalp, skull, folded cortex, white matter, nuclei, ventricles,
+    hippocampi, cerebellum. What a picture says about the target depends on the table's row (the
+    interaction), so that a model which adds the two falls short of one that lets the table change the
+    reading of the picture. See Notes for the model; its effects are a device for testing methods, not
+    claims about medicine.
+
+    Parameters
+    ----------
+    n_subjects : int, default=200
+        Number of subjects.
+    shape : tuple of three int, default=(32, 32, 32)
+        Voxels along x, y and z. They are cubes, of the size at which the head (about 150 x 190 mm and a
+        little neck) fills the image: 6.1 mm at 32 x 32 x 32.
+    task : {"diagnosis", "age"}, default="diagnosis"
+        Classes CN, MCI, AD of elderly subjects, or the age of healthy ones.
+    n_classes : {2, 3}, default=3
+        ``task="diagnosis"``: three classes, or CN and AD alone.
+    class_shares : sequence of float or None, default=None
+        ``task="diagnosis"``: how the subjects spread over the classes. They are met exactly, rounded to
+        whole subjects, none of the classes empty. None: those of the HyperFusion paper (.35, .48, .17),
+        or halves for two classes.
+    missing_rate : float, "paper" or None, default=0.1
+        Share that is missing, at random, of each of the table's columns but sex and scanner. "paper": the
+        rates of the paper's table: the three CSF columns .515 (together), av45 .528, fdg .381,
+        apoe4 .087, age .002; nothing for ``task="age"``. None: nothing.
+    interaction : float, default=1.0
+        0: the picture means the same in every row, an additive model can be right. 1: strong
+        interaction. Up to 1.5 for the diagnosis, where the picture alone then tells nothing, and up to
+        1 for the age.
+    table_informative : bool, default=True
+        False: the whole table is noise, independent of picture and target, and the picture means
+        the same for all (`interaction` has no effect).
+    noise : float, default=1.0
+        Factor on the noise between the latent variables and the target, which bounds every model.
+    image_noise : float, default=0.03
+        Standard deviation of the scanner's noise, as a part of the brightest tissue's signal.
+    anatomy_variation : float, default=1.0
+        Factor on what varies from head to head and says nothing about the target: size, position,
+        folding, receive field.
+    random_state : int, RandomState, Generator, SeedSequence or None, default=None
+        Same int, same files, bit for bit. None: fresh entropy. NumPy's global state is neither read
+        nor changed. Each part has a stream of its own: another `shape` or `missing_rate` leaves the
+        subjects and their targets the same.
+    directory : str, path-like or None, default=None
+        Folder to write to, as BIDS has it; new, empty, or of an earlier cohort, which is replaced.
+        None: a temporary folder that is removed when the interpreter ends, not before: the
+        table may outlive the Bunch.
+
+    Returns
+    -------
+    cohort : Bunch
+        - frame : DataFrame, `data` and the target; index `participant_id`.
+        - data : DataFrame, the column "t1w" of paths (str) and the table, with gaps and categories, and,
+          for the diagnosis, values such as "<80" at the limits of detection.
+        - target : Series, named as the task.
+        - truth : DataFrame, what the scans were drawn from (latent variables, about standard normal) and
+          the best that can be said given them and the table as shown: for the diagnosis the `severity`
+          and the probabilities `p_CN`, `p_MCI`, `p_AD`; for the age `expected_age`, `median_age`,
+          `sd_age`.
+        - complete : DataFrame, the table before gaps and limits of detection.
+        - best_score : dict, the scores of the best prediction for these subjects, from `truth`: accuracy,
+          balanced_accuracy, roc_auc (macro, one against the rest); or mean_absolute_error, r2.
+        - directory : str.
+        - DESCR : str.
+
+    See Also
+    --------
+    read_bids_table : Reads the folder back.
+
+    Notes
+    -----
+    **Pictures.** Latent variables drive the picture: `ventricular_enlargement` v, radius of the ventricles
+    ``* exp(.25 v)``; `hippocampal_atrophy` h, radius of the hippocampi ``* exp(-.2 h)``, the temporal horn
+    holding what they leave; `cortical_atrophy` c, thickness ``* exp(-.1 c)`` and width of the sulci
+    ``* exp(.3 c)``; `white_matter_loss` w, signal of the white matter ``* (1 - .06 w)``. Women's heads
+    are 4 % smaller on average, with a standard deviation of 3.5 %.
+
+    **Diagnosis.** With a the age, standardised, s = 1 for women and -1 for men, k = 1 for carriers of
+    an APOE4 allele and -1 for others, e the education, standardised:
+    ``h = .4 a + .92 h'``, ``v = .4 a + .92 v'``, ``c = .6 a + .8 c'`` with h', v', c' standard normal: what
+    goes beyond the age. Then ::
+
+        t = 60 degrees * interaction
+        severity = 1.7 / sqrt(2) * [(cos t + sin t * k) h' + (cos t + sin t * s) v']
+                   + .8 * (.6 k + .5 a - .5 e + .37 s)
+        liability = severity + .2 * noise * (standard logistic)
+
+    The liability is cut into classes at the quantiles that give `class_shares`. The markers follow the
+    class: their logarithms are normal, from CN to AD they shift by .6 or .7 standard deviations, half of
+    it for MCI.
+    At interaction = 1 a small hippocampus speaks for the disease in carriers (weight 1.37) and slightly
+    against it in others (-.37), and so do the ventricles in women and men. The variance of the picture's
+    part is the same for every `interaction`.
+
+    The posterior is exact: missing causes are summed over, given the picture; missing markers are
+    left out, censored ones count with their tail. The balanced accuracy takes the class with the largest
+    posterior in relation to its share.
+
+    **Age.** With t the age (uniform in 20 to 85 years), standardised, and s = 1 for men, -1 for women: ::
+
+        v =       (1 + .6 i s) t + .3 s + .35 noise
+        c =       (1 + .6 i s) t - .3 s + .40 noise
+        h = .7 *  (1 + .6 i s) t + .2 s + .45 noise
+        w =     (1 - i + i s) t        + .45 noise          (i: interaction)
+
+    each then divided by its standard deviation to drive the picture. At interaction = 1 the brains of men
+    shrink four times as fast as women's, and their white matter darkens as women's brightens: the same
+    picture means another age in the other sex. Height and education fall by .1 cm and .03 years per year of
+    age. The posterior is computed on a grid of ages.
+
+    Handedness and scanner tell nothing; scanners differ in gain and noise.
+
+    Examples
+    --------
+    >>> from skhyperfusion.datasets import make_brain_cohort
+    >>> cohort = make_brain_cohort(6, shape=(8, 8, 8), random_state=0)
+    >>> cohort.target.tolist()
+    ['MCI', 'AD', 'CN', 'CN', 'MCI', 'MCI']
+    """
+    shape = tuple(shape) if np.iterable(shape) else shape
+    check_cohort_parameters(locals())
+    rng = _streams(random_state)
+    world = _diagnosis if task == "diagnosis" else _age
+    settings = {
+        "interaction": float(interaction),
+        "informative": bool(table_informative),
+        "noise": float(noise),
+    }
+    if task == "diagnosis":
+        settings |= {"n_classes": int(n_classes), "class_shares": class_shares}
+    table, latents, target, model = world.draw(n_subjects, rng=rng, **settings)
+    table = _add_irrelevant(table, rng("other"))
+    gaps = _gaps(table, world.PAPER_RATES if missing_rate == "paper" else missing_rate, rng("gaps"))
+
+    width = max(3, len(str(n_subjects)))
+    index = pd.Index([f"sub-{i + 1:0{width}d}" for i in range(n_subjects)], name="participant_id")
+    anatomies = _anatomies(
+        latents,
+        table,
+        world.picture_scale(model),
+        model["informative"],
+        image_noise,
+        anatomy_variation,
+        rng("anatomy"),
+    )
+    folder = place(directory)
+    paths = write_scans(folder, index, shape, anatomies, rng("pixels").spawn(n_subjects))
+    data = world.present(table, gaps).set_axis(index, axis=0)
+    data.insert(0, "t1w", paths)
+    target = pd.Series(target, index=index, name=task)
+    frame = data.assign(**{task: target})
+    write_tables(folder, frame)
+    summarise = _diagnosis_truth if task == "diagnosis" else _age_truth
+    truth, best_score = summarise(world.posterior(table, gaps, latents, model), target, model)
+    return Bunch(
+        frame=frame,
+        data=data,
+        target=target,
+        truth=pd.concat([latents, truth], axis=1).set_axis(index, axis=0),
+        complete=table.set_axis(index, axis=0),
+        best_score=best_score,
+        directory=str(folder),
+        DESCR=make_brain_cohort.__doc__,
+    )
+
+
+def _streams(random_state):
+    """Give every part a stream of its own, so that one part's settings leave the others' draws alone."""
+    if isinstance(random_state, np.random.RandomState):
+        random_state = random_state.randint(2**31, size=4).tolist()
+    elif isinstance(random_state, np.random.Generator):
+        random_state = random_state.integers(2**31, size=4).tolist()
+    try:
+        seed = (
+            np.random.SeedSequence(random_state.entropy, spawn_key=random_state.spawn_key)
+            if isinstance(random_state, np.random.SeedSequence)
+            else np.random.SeedSequence(random_state)
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "The 'random_state' parameter of make_brain_cohort must be None, a non-negative integer, "
+            f"a RandomState, a Generator or a SeedSequence. Got {random_state!r} instead."
+        ) from error
+    generators = {
+        name: np.random.default_rng(child)
+        for name, child in zip(STREAMS, seed.spawn(len(STREAMS)), strict=True)
+    }
+    return generators.__getitem__
+
+
+def _add_irrelevant(table, rng):
+    handedness = rng.choice(["right", "left", "both"], len(table), p=[0.88, 0.1, 0.02])
+    return table.assign(handedness=handedness, scanner=rng.choice(list(SCANNERS), len(table)))
+
+
+def _gaps(table, rates, rng):
+    """Which cells of the table are missing; a group of columns named by a prefix is missing together."""
+    # Drawn whether or not they are used: a rate changes where its own column has gaps, no more.
+    draws = pd.DataFrame(rng.random(table.shape), columns=table.columns)
+    gaps = pd.DataFrame(False, index=table.index, columns=table.columns)
+    if rates is None:
+        return gaps
+    for column in table.columns.difference(["sex", "scanner"]):
+        if isinstance(rates, dict):
+            csf = column.startswith("csf_")
+            gaps[column] = draws["csf_abeta" if csf else column] < rates.get("csf" if csf else column, 0.0)
+        else:
+            gaps[column] = draws[column] < rates
+    return gaps
+
+
+def _anatomies(latents, table, scale, informative, image_noise, variation, rng):
+    """Turn latent variables into shapes and add what varies for no reason."""
+    n = len(latents)
+    z = {name: latents[name].to_numpy() / scale[name] for name in latents}
+    zero = np.zeros(n)
+    v, h, c = (z[k] for k in ("ventricular_enlargement", "hippocampal_atrophy", "cortical_atrophy"))
+    w = z.get("white_matter_loss", zero)
+    sex = np.where(table["sex"] == "M", 1.0, -1.0) if informative else zero
+    overall = 0.02 * sex + variation * 0.035 * rng.standard_normal(n)
+    size = np.exp(overall[:, None] + variation * 0.015 * rng.standard_normal((n, 3)))
+    rotation = variation * 0.05 * rng.standard_normal((n, 3))
+    shift = variation * 2.5 * rng.standard_normal((n, 3))
+    bias = variation * 0.05 * rng.standard_normal((n, 6))
+    folds = np.repeat(draw_folds(np.random.default_rng(4))[None], n, axis=0)  # major sulci are common to all
+    folds[:, :, 3] += variation * 0.8 * rng.standard_normal((n, N_WAVES))
+    gain, factor = np.array([SCANNERS[name] for name in table["scanner"]]).T
+    return [
+        Anatomy(
+            size=size[i],
+            rotation=rotation[i],
+            shift=shift[i],
+            ventricles=np.exp(0.25 * v[i]),
+            hippocampi=np.exp(-0.2 * h[i]),
+            thickness=3.4 * np.exp(-0.1 * c[i]),
+            sulci=1.3 * np.exp(0.3 * c[i]),
+            white=WHITE * (1 - 0.06 * w[i]),
+            folds=folds[i],
+            bias=bias[i],
+            gain=gain[i],
+            noise=image_noise * factor[i],
+        )
+        for i in range(n)
+    ]
+
+
+def _diagnosis_truth(posterior, target, model):
+    classes = model["classes"]
+    truth = pd.DataFrame(posterior, columns=[f"p_{name}" for name in classes])
+    truth.insert(0, "severity", model["severity"])
+    share = target.value_counts(normalize=True)[classes].to_numpy()
+    labels = target.to_numpy()
+    if len(classes) == 2:
+        auc = roc_auc_score(labels == classes[1], posterior[:, 1])
+    else:
+        auc = np.mean([roc_auc_score(labels == name, posterior[:, k]) for k, name in enumerate(classes)])
+    return truth, {
+        "accuracy": float(accuracy_score(labels, classes[posterior.argmax(axis=1)])),
+        "balanced_accuracy": float(
+            balanced_accuracy_score(labels, classes[(posterior / share).argmax(axis=1)])
+        ),
+        "roc_auc": float(auc),
+    }
+
+
+def _age_truth(posterior, target, _):
+    ages, density = posterior
+    mean = density @ ages
+    below = density.cumsum(axis=1)
+    truth = pd.DataFrame(
+        {
+            "expected_age": mean,
+            "median_age": ages[(below >= 0.5).argmax(axis=1)],
+            "sd_age": np.sqrt(np.maximum(density @ ages**2 - mean**2, 0)),
+        }
+    )
+    score = {"mean_absolute_error": float(mean_absolute_error(target, truth["median_age"]))}
+    if len(target) > 1:
+        score["r2"] = float(r2_score(target, mean))
+    return truth, score

@@ -1,0 +1,208 @@
+"""The world of ``task="diagnosis"``: who is drawn, what the picture shows, what follows from both.
+
+The order is causal and every step has a closed form, so that the posterior of the class given the
+picture's latent variables and the table, gaps and limits of detection included, is exact.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, ndtr, ndtri
+
+CLASSES = {2: ("CN", "AD"), 3: ("CN", "MCI", "AD")}
+SHARES = {2: (0.5, 0.5), 3: (740 / 2120, 1015 / 2120, 365 / 2120)}  # three: the paper's cohort
+
+AGE_MEAN, AGE_SD, AGE_RANGE = 73.0, 7.0, (55.0, 90.0)
+EDUCATION = np.arange(8, 21)
+EDUCATION_P = np.exp(-0.5 * ((EDUCATION - 16) / 2.7) ** 2)
+EDUCATION_P /= EDUCATION_P.sum()
+APOE4 = np.arange(3)
+APOE4_P = np.array([0.54, 0.36, 0.10])
+
+MIXING = np.deg2rad(60)  # of the image's gain at interaction=1
+IMAGE_EFFECT, TABLE_EFFECT, LABEL_NOISE = 1.7, 0.8, 0.2
+AGEING = {"hippocampal_atrophy": 0.4, "ventricular_enlargement": 0.4, "cortical_atrophy": 0.6}
+# name: location and scale of the standardised log value, shift from CN to AD, decimals, limits
+MARKERS = {
+    "csf_abeta": (np.log(900), 0.40, -0.6, 0, (200, 1700)),
+    "csf_ptau": (np.log(24), 0.45, 0.6, 1, (8, 120)),
+    "csf_ttau": (np.log(260), 0.40, 0.6, 0, (80, 1300)),
+    "fdg": (np.log(1.22), 0.12, -0.7, 3, None),
+    "av45": (np.log(1.17), 0.18, 0.7, 3, None),
+}
+PAPER_RATES = {"age": 0.002, "apoe4": 0.087, "csf": 0.515, "fdg": 0.381, "av45": 0.528}
+
+
+def draw(n, *, rng, n_classes, class_shares, interaction, informative, noise):
+    """Draw the subjects.
+
+    Parameters
+    ----------
+    n : int
+    rng : callable
+        From a stream's name to its numpy.random.Generator: one setting leaves the other draws alone.
+
+    Returns
+    -------
+    table : DataFrame of the complete covariates and markers, numbers
+    latents : DataFrame of what the picture shows, each about standard normal
+    target : ndarray of class names
+    model : dict of what the posterior needs
+    """
+    table = _covariates(n, rng("covariates"))
+    link = 1.0 if informative else 0.0
+    excess = pd.DataFrame(rng("latents").standard_normal((n, 3)), columns=list(AGEING))
+    age = (table["age"].to_numpy() - AGE_MEAN) / AGE_SD
+    latents = pd.DataFrame(
+        {k: link * r * age + np.sqrt(1 - (link * r) ** 2) * excess[k] for k, r in AGEING.items()}
+    )
+    model = {"interaction": interaction, "informative": informative, "scale": max(LABEL_NOISE * noise, 1e-9)}
+    severity = _severity(table, latents, model)
+    liability = severity + model["scale"] * rng("labels").logistic(size=n)
+    counts = _counts(n, class_shares or SHARES[n_classes])
+    ordered = np.sort(liability)
+    cuts = np.cumsum(counts)[:-1]
+    model["thresholds"] = (ordered[cuts - 1] + ordered[cuts]) / 2
+    model["classes"] = np.array(CLASSES[n_classes])
+    codes = np.searchsorted(model["thresholds"], liability)
+    position = codes / (n_classes - 1)
+    random = rng("markers")
+    for name, (location, scale, shift, _, _) in MARKERS.items():
+        z = link * shift * position + random.standard_normal(n)
+        table[name] = np.exp(location + scale * z)
+    return table, latents, model["classes"][codes], model | {"severity": severity}
+
+
+def present(table, gaps):
+    """Round the table, cut it at the limits of detection and leave the gaps out."""
+    shown = table.copy()
+    for name, (_, _, _, decimals, limits) in MARKERS.items():
+        values = shown[name].round(decimals)
+        if limits is not None:
+            low, high = limits
+            below, above = table[name] < low, table[name] > high
+            if ((below | above) & ~gaps[name]).any():  # text then, as pandas reads such a column
+                values = (
+                    values.map(f"{{:.{decimals}f}}".format).mask(below, f"<{low}").mask(above, f">{high}")
+                )
+        shown[name] = values
+    return shown.mask(gaps)
+
+
+def picture_scale(model):
+    """By what the picture divides each latent variable: nothing, they have unit variance."""
+    return dict.fromkeys(AGEING, 1.0)
+
+
+def posterior(table, gaps, latents, model):
+    """Compute P(class | latent variables of the picture, table as shown), (n, n_classes)."""
+    classes = model["classes"]
+    log_markers = _marker_likelihood(table, gaps, len(classes), model["informative"])
+    out = np.empty((len(table), len(classes)))
+    ages = np.linspace(*AGE_RANGE, 36)
+    for i in range(len(table)):
+        # What is missing among the causes is summed over, weighted by what the picture tells of it.
+        hidden = {
+            "age": ages if gaps["age"].iat[i] else [table["age"].iat[i]],
+            "apoe4": APOE4 if gaps["apoe4"].iat[i] else [table["apoe4"].iat[i]],
+            "education": EDUCATION if gaps["education"].iat[i] else [table["education"].iat[i]],
+        }
+        cases = pd.DataFrame(list(itertools.product(*hidden.values())), columns=list(hidden))
+        cases["sex"] = table["sex"].iat[i]
+        picture = latents.iloc[[i] * len(cases)].reset_index(drop=True)
+        weight = _case_weight(cases, picture, gaps.iloc[i], model)
+        given = _class_probabilities(_severity(cases, picture, model), model)
+        joint = np.log(np.maximum(weight @ given, 1e-300)) + log_markers[i]
+        joint = np.exp(joint - joint.max())
+        out[i] = joint / joint.sum()
+    return out
+
+
+def _covariates(n, rng):
+    low, high = ndtr((np.array(AGE_RANGE) - AGE_MEAN) / AGE_SD)
+    return pd.DataFrame(
+        {
+            "age": (AGE_MEAN + AGE_SD * ndtri(rng.uniform(low, high, n))).round(1),
+            "sex": rng.choice(["F", "M"], n),
+            "education": rng.choice(EDUCATION, n, p=EDUCATION_P),
+            "apoe4": rng.choice(APOE4, n, p=APOE4_P),
+        }
+    )
+
+
+def _severity(table, latents, model):
+    """Linear predictor of the disease, larger is worse."""
+    hippocampus, ventricles = (
+        latents[k].to_numpy() for k in ("hippocampal_atrophy", "ventricular_enlargement")
+    )
+    if not model["informative"]:
+        return IMAGE_EFFECT * (hippocampus + ventricles) / np.sqrt(2)
+    age = (table["age"].to_numpy(float) - AGE_MEAN) / AGE_SD
+    carrier = np.where(table["apoe4"].to_numpy() > 0, 1.0, -1.0)
+    woman = np.where(table["sex"] == "F", 1.0, -1.0)
+    education = (table["education"].to_numpy(float) - 16) / 2.7
+    angle = MIXING * model["interaction"]
+    image = 0.0
+    for value, name, moderator in (
+        (hippocampus, "hippocampal_atrophy", carrier),
+        (ventricles, "ventricular_enlargement", woman),
+    ):
+        slope = AGEING[name]
+        excess = (value - slope * age) / np.sqrt(1 - slope**2)  # beyond what the age explains
+        image = image + (np.cos(angle) + np.sin(angle) * moderator) * excess
+    causes = 0.6 * carrier + 0.5 * age - 0.5 * education + 0.37 * woman
+    return IMAGE_EFFECT * image / np.sqrt(2) + TABLE_EFFECT * causes
+
+
+def _class_probabilities(severity, model):
+    """Cumulative logit: P(class | severity), (n, n_classes)."""
+    below = expit((model["thresholds"] - severity[:, None]) / model["scale"])
+    edges = np.hstack([np.zeros((len(severity), 1)), below, np.ones((len(severity), 1))])
+    return np.diff(edges, axis=1)
+
+
+def _case_weight(cases, picture, gaps, model):
+    """Weight of every combination of the missing causes, given the picture; sums to one."""
+    log_weight = np.zeros(len(cases))
+    if gaps["age"]:
+        age = (cases["age"].to_numpy() - AGE_MEAN) / AGE_SD
+        log_weight -= age**2 / 2
+        if model["informative"]:
+            for name, slope in AGEING.items():
+                log_weight -= (picture[name].to_numpy() - slope * age) ** 2 / (2 * (1 - slope**2))
+    if gaps["apoe4"]:
+        log_weight += np.log(APOE4_P)[cases["apoe4"].to_numpy()]
+    if gaps["education"]:
+        log_weight += np.log(EDUCATION_P)[cases["education"].to_numpy() - EDUCATION[0]]
+    weight = np.exp(log_weight - log_weight.max())
+    return weight / weight.sum()
+
+
+def _marker_likelihood(table, gaps, n_classes, informative):
+    """Log likelihood of the markers shown under each class, (n, n_classes)."""
+    out = np.zeros((len(table), n_classes))
+    if not informative:
+        return out
+    position = np.arange(n_classes) / (n_classes - 1)
+    for name, (location, scale, shift, _, limits) in MARKERS.items():
+        value = table[name].to_numpy()
+        centre = shift * position
+        log_p = -0.5 * ((np.log(value)[:, None] - location) / scale - centre) ** 2
+        if limits is not None:
+            low, high = ((np.log(limit) - location) / scale for limit in limits)
+            log_p[value < limits[0]] = np.log(ndtr(low - centre))
+            log_p[value > limits[1]] = np.log(ndtr(centre - high))
+        out += np.where(gaps[name].to_numpy()[:, None], 0.0, log_p)
+    return out
+
+
+def _counts(n, shares):
+    """Whole numbers that sum to n, near the shares, none of them zero."""
+    wanted = np.asarray(shares, dtype=float) / np.sum(shares) * n
+    counts = np.maximum(np.floor(wanted), 1).astype(int)
+    while counts.sum() < n:
+        counts[np.argmax(wanted - counts)] += 1
+    while counts.sum() > n:
+        counts[np.argmax(counts - wanted)] -= 1
+    return counts
