@@ -1,0 +1,222 @@
+"""The primary networks of the paper, for images of any size from one voxel up."""
+
+import math
+from collections import OrderedDict
+
+from torch import nn
+from torch.nn import functional as F
+
+from skhyperfusion.nn._head import Head
+from skhyperfusion.nn._norm import BatchNorm
+
+_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+
+def spread_dropout(dropout, shares):
+    """Turn one number into a dropout rate for every place, or check a sequence of them.
+
+    A number d gives each place ``min(d * share, (1 + d) / 2)``: with d = 0.2 the rates of the paper.
+    """
+    if isinstance(dropout, (int, float)):
+        rates = tuple(min(dropout * share, (1 + dropout) / 2) for share in shares)
+    else:
+        rates = tuple(dropout)
+        if len(rates) != len(shares):
+            raise ValueError(
+                f"'dropout' must be a number or {len(shares)} of them, one for each place of this backbone. "
+                f"Got {len(rates)}: {rates}."
+            )
+    if not all(0 <= rate < 1 for rate in rates):
+        raise ValueError(f"'dropout' must lie in [0, 1). Got {dropout!r} instead.")
+    return rates
+
+
+class MaxPool(nn.Module):
+    """Maximum over pairs along every axis, but for an axis of length one, which would vanish."""
+
+    def __init__(self, spatial_dims):
+        super().__init__()
+        self.spatial_dims = spatial_dims
+
+    def forward(self, image):
+        """Pool `image` (B, C, *S)."""
+        return _MAX_POOL[self.spatial_dims](image, [min(2, size) for size in image.shape[2:]])
+
+
+def _check_spatial_dims(spatial_dims):
+    if spatial_dims not in _CONV:
+        raise ValueError(f"'spatial_dims' must be 1, 2 or 3. Got {spatial_dims!r} instead.")
+    return _CONV[spatial_dims]
+
+
+def _initialize_convolutions(module):
+    for layer in module.modules():
+        if isinstance(layer, tuple(_CONV.values())):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation block: twice (BN, ReLU, dropout, conv 3), beside a shortcut (conv 1, BN)."""
+
+    relu_follows = ("conv1",)
+
+    def __init__(self, n_in, n_out, *, spatial_dims, stride, dropout):
+        super().__init__()
+        conv = _check_spatial_dims(spatial_dims)
+        self.norm1 = BatchNorm(n_in)
+        self.dropout1 = nn.Dropout(dropout)
+        self.conv1 = conv(n_in, n_out, 3, stride=stride, padding=1, bias=False)
+        self.norm2 = BatchNorm(n_out)
+        self.dropout2 = nn.Dropout(dropout)
+        self.conv2 = conv(n_out, n_out, 3, padding=1, bias=False)
+        self.shortcut = nn.Sequential(
+            OrderedDict(conv=conv(n_in, n_out, 1, stride=stride, bias=False), norm=BatchNorm(n_out))
+        )
+
+    def forward(self, h, condition=None):
+        """Apply the block; `condition` may transform the map behind the second normalisation."""
+        residual = self.conv1(self.dropout1(F.relu(self.norm1(h))))
+        residual = self.norm2(residual)
+        if condition is not None:
+            residual = condition(residual)
+        return self.conv2(self.dropout2(F.relu(residual))) + self.shortcut(h)
+
+
+class ResidualBackbone(nn.Module):
+    """Pre-activation residual network: the paper's for Alzheimer's disease.
+
+    Stem (conv 3, BN, ReLU, max pooling), then four blocks to 2F, 4F, 8F and 16F channels with strides
+    1, 2, 2, 2.
+
+    Parameters
+    ----------
+    in_channels : int
+    spatial_dims : {1, 2, 3}
+    base_channels : int, default=16
+        F.
+    dropout : sequence of 4 floats, default=(0.1, 0.2, 0.2, 0.3)
+        One rate for each block.
+
+    Shapes
+    ------
+    - image : (B, C_in, *S)
+    - output : (B, 16 F, *S / 16), an axis at least 1 long
+
+    Examples
+    --------
+    >>> import torch
+    >>> ResidualBackbone(1, spatial_dims=2, base_channels=4)(torch.ones(2, 1, 32, 24)).shape
+    torch.Size([2, 64, 2, 2])
+    """
+
+    default_external_layers = ("backbone.block4.shortcut.conv",)
+    # Places: the four blocks, before the head, inside the head. With dropout=0.2: the paper's rates.
+    dropout_shares = (0.5, 1.0, 1.0, 1.5, 3.0, 2.5)
+
+    def __init__(self, in_channels, *, spatial_dims, base_channels=16, dropout=(0.1, 0.2, 0.2, 0.3)):
+        super().__init__()
+        conv = _check_spatial_dims(spatial_dims)
+        width = base_channels
+        self.stem = nn.Sequential(
+            OrderedDict(
+                conv=conv(in_channels, width, 3, padding=1, bias=False),
+                norm=BatchNorm(width),
+                relu=nn.ReLU(),
+                pool=MaxPool(spatial_dims),
+            )
+        )
+        settings = {"spatial_dims": spatial_dims}
+        self.block1 = ResidualBlock(width, 2 * width, stride=1, dropout=dropout[0], **settings)
+        self.block2 = ResidualBlock(2 * width, 4 * width, stride=2, dropout=dropout[1], **settings)
+        self.block3 = ResidualBlock(4 * width, 8 * width, stride=2, dropout=dropout[2], **settings)
+        self.block4 = ResidualBlock(8 * width, 16 * width, stride=2, dropout=dropout[3], **settings)
+        self.n_channels = self.condition_channels = 16 * width
+        _initialize_convolutions(self)
+
+    def forward(self, image, condition=None):
+        """Return the map; `condition` may transform the map inside the last block."""
+        h = self.block3(self.block2(self.block1(self.stem(image))))
+        return self.block4(h, condition)
+
+    def make_head(self, n_outputs, *, n_joined, dropout):
+        """Return the head: average pooling, dropout, linear 4F, ReLU, dropout, linear."""
+        return Head(
+            self.n_channels, n_outputs,
+            hidden_sizes=(self.n_channels // 4,), dropout=dropout[4:], n_joined=n_joined,
+        )  # fmt: skip
+
+
+class PlainBackbone(nn.Module):
+    """Plain convolutional network: the paper's for brain age.
+
+    Three stages of (conv 3, ReLU) twice, max pooling, BN, with F, 2F and 4F channels. The convolutions
+    are not padded along an axis of 36 voxels or more; a shorter axis is padded, since it would vanish.
+
+    Parameters
+    ----------
+    in_channels : int
+    spatial_shape : sequence of int
+        S: the size of the images decides the padding and the size of the head.
+    base_channels : int, default=16
+        F.
+
+    Attributes
+    ----------
+    map_shape : tuple of int
+        Spatial shape of the output.
+
+    Shapes
+    ------
+    - image : (B, C_in, *S)
+    - output : (B, 4 F, *map_shape)
+
+    Examples
+    --------
+    >>> import torch
+    >>> PlainBackbone(1, spatial_shape=(40, 8), base_channels=4)(torch.ones(2, 1, 40, 8)).shape
+    torch.Size([2, 16, 1, 1])
+    """
+
+    default_external_layers = ("head.*",)
+    dropout_shares = (1.0,)  # One place: before the head.
+
+    def __init__(self, in_channels, *, spatial_shape, base_channels=16):
+        super().__init__()
+        spatial_dims = len(spatial_shape)
+        conv = _check_spatial_dims(spatial_dims)
+        padding = tuple(0 if size >= 36 else 1 for size in spatial_shape)
+        n_in, shape = in_channels, tuple(spatial_shape)
+        for i in range(3):
+            n_out = base_channels * 2**i
+            stage = nn.Sequential(
+                OrderedDict(
+                    conv1=conv(n_in, n_out, 3, padding=padding),
+                    relu1=nn.ReLU(),
+                    conv2=conv(n_out, n_out, 3, padding=padding),
+                    relu2=nn.ReLU(),
+                    pool=MaxPool(spatial_dims),
+                    norm=BatchNorm(n_out),
+                )
+            )
+            self.add_module(f"stage{i + 1}", stage)
+            n_in = n_out
+            lost = [0 if pad else 4 for pad in padding]
+            shape = tuple(max(1, (size - less) // 2) for size, less in zip(shape, lost, strict=True))
+        self.map_shape = shape
+        self.n_channels = self.condition_channels = n_in
+        _initialize_convolutions(self)
+
+    def forward(self, image, condition=None):
+        """Return the map; `condition` may transform it."""
+        h = self.stage3(self.stage2(self.stage1(image)))
+        return h if condition is None else condition(h)
+
+    def make_head(self, n_outputs, *, n_joined, dropout):
+        """Return the head: flatten, dropout, linear 16 - 32 - 64 with ReLU, linear."""
+        return Head(
+            self.n_channels * math.prod(self.map_shape), n_outputs,
+            hidden_sizes=(16, 32, 64), flatten=True, dropout=(dropout[0], 0.0), n_joined=n_joined, join_at=1,
+        )  # fmt: skip

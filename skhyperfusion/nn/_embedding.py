@@ -1,0 +1,64 @@
+"""A table's row -> embedding."""
+
+import itertools
+
+from torch import nn
+
+from skhyperfusion.nn._norm import BatchNorm
+
+
+class EmbeddingNetwork(nn.Module):
+    """Embed the tabular features: `depth` times linear, batch normalisation, PReLU.
+
+    Parameters
+    ----------
+    n_tabular_features : int
+        T.
+    depth : int, default=1
+        Number of layers. 0 is the identity: the embedding is the table.
+    width : int, default=32
+        Units of every layer but the last.
+    embedding_dim : int, default=8
+        Units of the last layer. Not used when `depth` is 0.
+
+    Attributes
+    ----------
+    embedding_dim : int
+        E, the size of the embedding: `n_tabular_features` when `depth` is 0.
+
+    Shapes
+    ------
+    - tabular : (B, T)
+    - output : (B, E)
+
+    Examples
+    --------
+    >>> import torch
+    >>> EmbeddingNetwork(5, depth=2)(torch.ones(1, 5)).shape
+    torch.Size([1, 8])
+    """
+
+    def __init__(self, n_tabular_features, *, depth=1, width=32, embedding_dim=8):
+        super().__init__()
+        if depth < 0:
+            raise ValueError(f"'depth' must be 0 or more. Got {depth!r} instead.")
+        if n_tabular_features < 1:
+            raise ValueError(f"'n_tabular_features' must be 1 or more. Got {n_tabular_features!r} instead.")
+        self.n_tabular_features = n_tabular_features
+        self.depth = depth
+        self.embedding_dim = embedding_dim if depth else n_tabular_features
+        sizes = [n_tabular_features] + [width] * (depth - 1) + [embedding_dim] * (depth > 0)
+        layers = []
+        for n_in, n_out in itertools.pairwise(sizes):
+            # No bias: the batch normalisation right behind it has one.
+            layers += [nn.Linear(n_in, n_out, bias=False), BatchNorm(n_out), nn.PReLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, tabular):
+        """Return the embedding of every row."""
+        if tabular.ndim != 2 or tabular.shape[1] != self.n_tabular_features:
+            raise ValueError(
+                f"The table must have shape (B, {self.n_tabular_features}). "
+                f"Got {tuple(tabular.shape)} instead."
+            )
+        return self.layers(tabular)

@@ -1,0 +1,260 @@
+"""The network that is fitted: backbone, head, and the fusion that joins the table to them."""
+
+import itertools
+
+import torch
+from torch import nn
+
+from skhyperfusion.nn._fusions import FUSIONS, Setting
+from skhyperfusion.nn._generator import INITIALISATIONS
+from skhyperfusion.nn._names import did_you_mean, listing
+from skhyperfusion.nn._norm import weighted_rows
+from skhyperfusion.nn._primary import build_primary
+
+
+class FusionNetwork(nn.Module):
+    """Predict from an image and a row of a table.
+
+    Parameters
+    ----------
+    backbone : {'resnet', 'vgg'} or callable, default='resnet'
+        'resnet': `ResidualBackbone`; 'vgg': `PlainBackbone`; or ``(in_channels, spatial_dims) ->
+        nn.Module`` that returns features (B, C) or a map (B, C, *S), which is averaged over its positions.
+    fusion : {'hyper', 'concat', 'film', 'daft', 'image', 'tabular'}, default='hyper'
+        How the two are joined.
+    n_tabular_features : int
+        T. Not used by ``fusion='image'``.
+    n_outputs : int
+    in_channels : int
+        C of the image. Not used by ``fusion='tabular'``, nor are the next three.
+    spatial_shape : sequence of 1 to 3 int
+        S of the image.
+    base_channels : int, default=16
+        F, the width of a named backbone.
+    dropout : float or sequence of float, default=0.2
+        One rate for every place: 'resnet' the four blocks, before the head, inside the head; 'vgg' before
+        the head; another backbone before and inside the head. One number d is spread over the places of
+        'resnet' as 0.5, 1, 1, 1.5, 3 and 2.5 times d, at most (1 + d) / 2: with 0.2 the paper's rates.
+        ``fusion='tabular'`` uses the number, or the last of the sequence.
+    external_layers : str, sequence of str or None, default=None
+        Layers whose weights the hypernetwork makes: names or patterns. None: 'resnet' the last block's
+        shortcut convolution; 'vgg' and other backbones every linear layer of the head.
+        Only used by ``fusion='hyper'``.
+    hyper_depth : int, default=1
+        Layers of the embedding network; 0 feeds the table straight to the generators.
+    hyper_width : int, default=32
+        Units of its layers but the last.
+    embedding_dim : int, default=8
+        Units of its last layer.
+    shared_embedding : bool, default=True
+        One embedding network for all external layers, or one for each.
+    hyper_init : {'principled', 'residual'}, default='principled'
+        See `AffineGenerator`.
+
+    Attributes
+    ----------
+    backbone, head : nn.Module or None
+        The primary network. None with ``fusion='tabular'``.
+    fusion : Fusion
+        What joins the table to it; ``fusion.hypernetwork`` with ``fusion='hyper'``.
+    external_layers : tuple of str
+        Names of the external layers.
+
+    Shapes
+    ------
+    - image : (B, in_channels, *spatial_shape), or None with ``fusion='tabular'``
+    - tabular : (B, T), or None with ``fusion='image'``
+    - output : (B, n_outputs)
+
+    Examples
+    --------
+    >>> net = FusionNetwork(n_tabular_features=5, n_outputs=3, in_channels=1, spatial_shape=(8, 8))
+    >>> net(torch.ones(2, 1, 8, 8), torch.ones(2, 5)).shape
+    torch.Size([2, 3])
+    >>> net.external_layers
+    ('backbone.block4.shortcut.conv',)
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone="resnet",
+        fusion="hyper",
+        n_tabular_features=0,
+        n_outputs,
+        in_channels=None,
+        spatial_shape=None,
+        base_channels=16,
+        dropout=0.2,
+        external_layers=None,
+        hyper_depth=1,
+        hyper_width=32,
+        embedding_dim=8,
+        shared_embedding=True,
+        hyper_init="principled",
+    ):
+        super().__init__()
+        if fusion not in FUSIONS:
+            raise ValueError(
+                f"'fusion' must be one of {listing(list(FUSIONS))}. "
+                f"Got {fusion!r} instead{did_you_mean(fusion, FUSIONS)}."
+            )
+        if hyper_init not in INITIALISATIONS:
+            raise ValueError(
+                f"'hyper_init' must be one of {listing(INITIALISATIONS)}. "
+                f"Got {hyper_init!r} instead{did_you_mean(hyper_init, INITIALISATIONS)}."
+            )
+        kind = FUSIONS[fusion]
+        if kind.uses_table and not n_tabular_features:
+            raise ValueError(
+                f"fusion={fusion!r} needs tabular features, and there are none; fusion='image' needs none."
+            )
+        if kind.uses_image and (in_channels is None or spatial_shape is None):
+            raise ValueError(
+                f"fusion={fusion!r} needs images: give 'in_channels' and 'spatial_shape'; "
+                f"fusion='tabular' needs none."
+            )
+        self.n_tabular_features = n_tabular_features
+        self.image_shape = (in_channels, *spatial_shape) if kind.uses_image else None
+        parts = nn.ModuleDict()
+        primary = None
+        if kind.uses_image:
+            primary = build_primary(
+                backbone, in_channels=in_channels, spatial_shape=spatial_shape,
+                base_channels=base_channels, dropout=dropout,
+            )  # fmt: skip
+            parts["backbone"] = primary.backbone
+        if external_layers is None:
+            external_layers = primary.default_external_layers if primary else ()
+        setting = Setting(
+            n_tabular_features=n_tabular_features,
+            n_outputs=n_outputs,
+            condition_channels=primary.condition_channels if primary else None,
+            depth=hyper_depth,
+            width=hyper_width,
+            embedding_dim=embedding_dim,
+            shared_embedding=shared_embedding,
+            init=hyper_init,
+            dropout=dropout if isinstance(dropout, (int, float)) else tuple(dropout)[-1],
+            external_layers=external_layers if isinstance(external_layers, str) else tuple(external_layers),
+        )
+        self.fusion = kind(setting)
+        if kind.uses_image:
+            parts["head"] = primary.make_head(n_outputs, n_joined=self.fusion.n_joined)
+        self._takes_condition = bool(primary and primary.takes_condition)
+        self.external_layers = tuple(self.fusion.attach(parts))
+        self.backbone = parts["backbone"] if kind.uses_image else None
+        self.head = parts["head"] if kind.uses_image else None
+
+    def forward(self, image, tabular, sample_weight=None):
+        """Return the outputs (B, n_outputs).
+
+        Parameters
+        ----------
+        image : Tensor (B, in_channels, *spatial_shape) or None
+        tabular : Tensor (B, T) or None
+        sample_weight : Tensor (B,) or None, default=None
+            In training, the weight of every row in the statistics of the batch normalisation, so that a
+            row of weight 2 counts as two rows there as it does in the loss.
+        """
+        self._check(image, tabular)
+        with weighted_rows(sample_weight), self.fusion.supply(tabular):
+            return self.fusion.output(self, self.fusion.features(self, image, tabular))
+
+    def features(self, image, tabular):
+        """Return the input of the last layer (B, d)."""
+        self._check(image, tabular)
+        with self.fusion.supply(tabular):
+            return self.fusion.features(self, image, tabular)
+
+    def image_map(self, image, condition=None):
+        """Return the backbone's map or features; `condition` is applied inside or behind the backbone."""
+        first = next(self.backbone.parameters(), None)
+        if first is not None:
+            image = image.to(first.dtype)
+        if self._takes_condition:
+            map = self.backbone(image, condition)
+        else:
+            map = self.backbone(image)
+            map = map if condition is None else condition(map)
+        # What follows the backbone may have been set to float64 for prediction.
+        behind = next(itertools.chain(self.head.parameters(), self.fusion.parameters()))
+        return map.to(behind.dtype)
+
+    def initialize(self, tabular, sample_weight=None):
+        """Fit the scales to the training table and draw the generators. Call it once, before training.
+
+        The batch normalisation of the embedding takes the table's statistics, and the generators are drawn
+        for the mean square of the embedding that is measured on it. Draws from torch's global generator.
+
+        Parameters
+        ----------
+        tabular : Tensor of shape (n, T), or None with ``fusion='image'``
+        sample_weight : Tensor of shape (n,) or None, default=None
+        """
+        if not self.fusion.uses_table:
+            return self
+        self._check_table(tabular)
+        if not torch.isfinite(tabular).all():
+            rows = (~torch.isfinite(tabular)).any(1).nonzero().flatten().tolist()
+            raise ValueError(
+                f"The table has {len(rows)} rows with NaN or infinity (first: {rows[:5]}); impute it first."
+            )
+        self.fusion.initialize(tabular, sample_weight)
+        return self
+
+    @property
+    def has_embedding(self):
+        """Whether there is an embedding network, so that `tabular_network` can pre-train it."""
+        return len(self.fusion.embedding_networks()) > 0
+
+    def tabular_network(self, n_outputs):
+        """Return a network ``tabular -> (B, n_outputs)`` that shares the embedding network, to pre-train it.
+
+        Its linear head is fresh. With ``shared_embedding=False`` it reads all embeddings.
+        """
+        if not self.has_embedding:
+            raise ValueError("Only fusion='hyper' and 'tabular' have an embedding network to pre-train.")
+        return TabularNetwork(self.fusion.embedding_networks(), n_outputs, like=next(self.parameters()))
+
+    def _check(self, image, tabular):
+        if self.fusion.uses_image:
+            shape = None if image is None else tuple(image.shape)
+            if shape is None or shape[1:] != self.image_shape:
+                wanted = ", ".join(map(str, self.image_shape))
+                raise ValueError(f"The image must have shape (B, {wanted}). Got {shape} instead.")
+        if self.fusion.uses_table:
+            self._check_table(tabular)
+        if self.fusion.uses_image and self.fusion.uses_table and image.shape[0] != tabular.shape[0]:
+            raise ValueError(
+                f"Image and table must have as many rows. "
+                f"Got {tuple(image.shape)} and {tuple(tabular.shape)}."
+            )
+
+    def _check_table(self, tabular):
+        shape = None if tabular is None else tuple(tabular.shape)
+        if shape is None or len(shape) != 2 or shape[1] != self.n_tabular_features:
+            raise ValueError(
+                f"The table must have shape (B, {self.n_tabular_features}). Got {shape} instead."
+            )
+
+
+class TabularNetwork(nn.Module):
+    """A linear head on the embedding of a `FusionNetwork`, to train that embedding on the table alone.
+
+    Shapes
+    ------
+    - tabular : (B, T)
+    - output : (B, n_outputs)
+    """
+
+    def __init__(self, embeddings, n_outputs, *, like):
+        super().__init__()
+        self.embeddings = nn.ModuleList(embeddings)
+        n_in = sum(embedding.embedding_dim for embedding in self.embeddings)
+        self.last = nn.Linear(n_in, n_outputs, device=like.device, dtype=like.dtype)
+
+    def forward(self, tabular):
+        """Return the outputs (B, n_outputs)."""
+        tabular = tabular.to(self.last.weight.dtype)
+        return self.last(torch.cat([embedding(tabular) for embedding in self.embeddings], 1))

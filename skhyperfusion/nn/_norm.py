@@ -1,0 +1,133 @@
+"""Batch normalisation that takes a batch of one row, and weighted rows."""
+
+import threading
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class _Given(threading.local):
+    # Thread-local rather than a ContextVar: torch.compile traces it without a graph break.
+    sample_weight: torch.Tensor | None = None
+
+
+_given = _Given()
+
+
+class weighted_rows:
+    """Let every `BatchNorm` inside the block weight the rows of its batch.
+
+    Parameters
+    ----------
+    sample_weight : Tensor of shape (B,) or None
+        None changes nothing.
+    """
+
+    def __init__(self, sample_weight):
+        self.sample_weight = sample_weight
+
+    def __enter__(self):
+        self.previous = _given.sample_weight
+        _given.sample_weight = self.sample_weight
+        return self
+
+    def __exit__(self, *error):
+        _given.sample_weight = self.previous
+
+
+class BatchNorm(_BatchNorm):
+    """Batch normalisation over rows and spatial axes, for any number of those.
+
+    It differs from torch's own in three points, all of them in training mode:
+
+    - One value per channel (a last batch of one row) has no spread. Such a batch is normalised by
+      the running statistics, and does not update them; torch raises.
+    - The running variance is the population's (as in TensorFlow). Torch's unbiased estimate is twice
+      the variance that the batch was normalised with when the batch has two values.
+    - Inside `weighted_rows` the statistics are weighted, so that a row of weight 2 counts as two rows.
+
+    In evaluation mode it is torch's: each row by itself.
+
+    Shapes
+    ------
+    - input, output : (B, C) or (B, C, *S)
+
+    Examples
+    --------
+    >>> norm = BatchNorm(3)
+    >>> norm(torch.ones(1, 3)).shape
+    torch.Size([1, 3])
+    """
+
+    def _check_input_dim(self, input):
+        if input.ndim < 2 or input.shape[1] != self.num_features:
+            raise ValueError(
+                f"BatchNorm expects input of shape (B, {self.num_features}, *S). "
+                f"Got {tuple(input.shape)} instead."
+            )
+
+    def forward(self, input):
+        """Normalise `input`."""
+        self._check_input_dim(input)
+        weight = _given.sample_weight if self.training else None
+        if not self.training or input.numel() <= input.shape[1]:
+            return self._by_running_statistics(input)
+        if weight is not None:
+            return self._weighted(input, weight)
+        return self._unweighted(input)
+
+    def _by_running_statistics(self, input):
+        return F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+        )
+
+    def _unweighted(self, input):
+        mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        # Momentum 1 writes the batch's own statistics into the two fresh tensors, at no extra pass.
+        out = F.batch_norm(input, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
+        count = input.numel() // input.shape[1]
+        self._update(mean, variance * ((count - 1) / count))
+        return out
+
+    def _weighted(self, input, sample_weight):
+        shape = (-1,) + (1,) * (input.ndim - 1)
+        weight = sample_weight.to(input).reshape(shape)
+        n_positions = input[0, 0].numel()
+        share = weight / (weight.sum() * n_positions)
+        axes = (0, *range(2, input.ndim))
+        mean = (input * share).sum(axes, keepdim=True)
+        variance = ((input - mean).square() * share).sum(axes, keepdim=True)
+        self._update(mean.detach().flatten(), variance.detach().flatten())
+        out = (input - mean) * (variance + self.eps).rsqrt()
+        channels = (1, -1) + (1,) * (input.ndim - 2)
+        return out * self.weight.reshape(channels) + self.bias.reshape(channels)
+
+    @torch.no_grad()
+    def _update(self, mean, variance):
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+        self.running_var.lerp_(variance.to(self.running_var), self.momentum)
+
+
+def measure_statistics(module: nn.Module, *inputs, sample_weight=None):
+    """Run `module` once in training mode so that its batch normalisation holds these rows' statistics.
+
+    The running statistics are replaced, not averaged into: the result depends on the rows alone.
+    Returns what the module returned. Nothing else about the module changes.
+    """
+    norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
+    before = {m: m.training for m in module.modules()}
+    momenta = [m.momentum for m in norms]
+    try:
+        module.train()
+        for norm in norms:
+            norm.momentum = 1.0
+        with torch.no_grad(), weighted_rows(sample_weight):
+            return module(*inputs)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for m, training in before.items():
+            m.training = training

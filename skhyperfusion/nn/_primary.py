@@ -1,0 +1,106 @@
+"""The primary network's two parts, from a backbone's name or from the user's own."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone, spread_dropout
+from skhyperfusion.nn._head import Head
+from skhyperfusion.nn._names import did_you_mean, listing
+
+
+class Primary(NamedTuple):
+    """What a fusion needs to know of a backbone."""
+
+    backbone: nn.Module
+    make_head: Callable[..., Head]
+    condition_channels: int
+    default_external_layers: tuple[str, ...]
+    takes_condition: bool
+
+
+def _residual(in_channels, spatial_shape, base_channels, dropout):
+    rates = spread_dropout(dropout, ResidualBackbone.dropout_shares)
+    backbone = ResidualBackbone(
+        in_channels, spatial_dims=len(spatial_shape), base_channels=base_channels, dropout=rates[:4]
+    )
+    return backbone, rates
+
+
+def _plain(in_channels, spatial_shape, base_channels, dropout):
+    rates = spread_dropout(dropout, PlainBackbone.dropout_shares)
+    return PlainBackbone(in_channels, spatial_shape=spatial_shape, base_channels=base_channels), rates
+
+
+# A further backbone: a function like those two, and a line here.
+BACKBONES = {"resnet": _residual, "vgg": _plain}
+
+
+def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropout):
+    """Return the `Primary` for a backbone's name or a callable ``(in_channels, spatial_dims) -> Module``."""
+    spatial_shape = tuple(spatial_shape)
+    if isinstance(backbone, str) and backbone in BACKBONES:
+        module, rates = BACKBONES[backbone](in_channels, spatial_shape, base_channels, dropout)
+
+        def make_head(n_outputs, n_joined=0):
+            return module.make_head(n_outputs, n_joined=n_joined, dropout=rates)
+
+        return Primary(module, make_head, module.condition_channels, module.default_external_layers, True)
+    if isinstance(backbone, nn.Module):
+        raise TypeError(
+            f"'backbone' is a {type(backbone).__name__} object, which every fit would train on. Pass a "
+            f"function that makes it: lambda in_channels, spatial_dims: {type(backbone).__name__}(...)."
+        )
+    if isinstance(backbone, str) or not callable(backbone):
+        raise ValueError(
+            f"'backbone' must be one of {listing(sorted(BACKBONES))} or a callable "
+            f"(in_channels, spatial_dims) -> torch.nn.Module. Got {backbone!r} instead"
+            f"{did_you_mean(backbone, BACKBONES)}."
+        )
+    return _own(backbone, in_channels, spatial_shape, dropout)
+
+
+def _own(make, in_channels, spatial_shape, dropout):
+    """Return the `Primary` of a user's backbone; its head is the residual network's."""
+    module = make(in_channels, len(spatial_shape))
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"'backbone' must return a torch.nn.Module. {make!r} returned {type(module).__name__}."
+        )
+    n_channels = _n_features(module, in_channels, spatial_shape)
+    rates = spread_dropout(dropout, (1.0, 1.0))
+
+    def make_head(n_outputs, n_joined=0):
+        hidden = max(16, n_channels // 4)
+        return Head(n_channels, n_outputs, hidden_sizes=(hidden,), dropout=rates, n_joined=n_joined)
+
+    return Primary(module, make_head, n_channels, ("head.*",), False)
+
+
+def _n_features(module, in_channels, spatial_shape):
+    """Run two blank images through the user's backbone and return the size of what comes out."""
+    like = next((p for p in module.parameters() if not nn.parameter.is_lazy(p)), torch.empty(0))
+    blank = torch.zeros(2, in_channels, *spatial_shape, device=like.device, dtype=like.dtype)
+    training = {part: part.training for part in module.modules()}
+    try:
+        with torch.no_grad():
+            out = module.eval()(blank)
+    except Exception as error:
+        raise ValueError(
+            f"The backbone {type(module).__name__} failed on images of shape {tuple(blank.shape)} "
+            f"(samples, channels, *spatial): {error}"
+        ) from error
+    finally:
+        for part, was_training in training.items():
+            part.training = was_training
+    shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+    fits = isinstance(out, torch.Tensor) and out.ndim in (2, len(spatial_shape) + 2)
+    if not fits or out.shape[0] != 2 or math.prod(out.shape) == 0:
+        raise ValueError(
+            f"The backbone {type(module).__name__} must return features (B, C) or a map (B, C, *S) of "
+            f"{len(spatial_shape)} spatial axes. For images of {tuple(blank.shape)} it returned {shape}."
+        )
+    return out.shape[1]
