@@ -1,1 +1,9 @@
-"""placeholder"""
+"""Images of any format, made comparable: readers, geometry, intensity, cache, augmentation."""
+
+from skhyperfusion.images._augmentation import make_augmentation
+from skhyperfusion.images._loader import ImageLoader
+from skhyperfusion.images._readers import register_reader
+from skhyperfusion.images._source import ImageSource
+from skhyperfusion.images._spec import ImageSpec
+
+__all__ = ["ImageLoader", "ImageSource", "ImageSpec", "make_augmentation", "register_reader"]

@@ -1,0 +1,152 @@
+"""Opened image columns: what they hold, and their images row by row."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+import numpy as np
+from tqdm import tqdm
+
+from skhyperfusion._validation import listing
+from skhyperfusion.images._cells import Cell, attempt, raise_bad
+from skhyperfusion.images._raw import BadImage
+from skhyperfusion.images._spec import ImageSpec
+from skhyperfusion.images._store import Store
+
+
+class ImageSource:
+    """The images of a table's rows; made by `ImageLoader.open`.
+
+    Nothing is held but paths (or the arrays that the table itself holds), so that it can be sent to other
+    processes; images come from the files or the process's cache when they are asked for.
+
+    Attributes
+    ----------
+    spec : ImageSpec
+        Shape, channels, views and more, the same for all rows.
+    missing : ndarray of shape (n,), bool
+        Rows that lack an image in one of the columns; it reads as zeros.
+    """
+
+    def __init__(
+        self, rows: list[list[Cell]], spec: ImageSpec, store: Store, *, warn_empty: bool = True
+    ) -> None:
+        self._rows = rows
+        self._store = store
+        self._warn_empty = warn_empty
+        self.spec = spec
+        self.missing = np.array([any(cell.value is None for cell in row) for row in rows], dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        shape = (len(self), spec.n_views, spec.n_channels, *spec.shape)
+        return f"<ImageSource {shape}, {self.nbytes / 2**20:.1f} MiB as float32>"
+
+    @property
+    def _image_shape(self) -> tuple[int, ...]:
+        return (self.spec.n_views, self.spec.n_channels, *self.spec.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images take as float32."""
+        return 4 * len(self) * math.prod(self._image_shape)
+
+    @property
+    def fits_in_memory(self) -> bool:
+        """Whether all images together stay within the loader's `memory`."""
+        return self.nbytes <= self._store.memory
+
+    def view(self, rows: Sequence[int] | np.ndarray) -> ImageSource:
+        """Return the source of some rows, given by position or by a boolean mask."""
+        rows = np.arange(len(self))[np.asarray(rows)]
+        part = copy.copy(self)
+        part._rows = [self._rows[i] for i in rows]
+        part.missing = self.missing[rows]
+        return part
+
+    def read(self, indices: Sequence[int] | np.ndarray, *, n_threads: int | None = None) -> np.ndarray:
+        """Return the images of some rows.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Positions of the rows.
+        n_threads : int, default=None
+            Threads that decode; None: one per core, but no more than 8.
+
+        Returns
+        -------
+        ndarray of shape (len(indices), V, C, *S), float32
+            A fresh array.
+        """
+        return self._read(indices, n_threads, 0)
+
+    def stack(self, *, verbose: int = 0, n_threads: int | None = None) -> np.ndarray:
+        """Return the images of all rows, (n, V, C, *S); with ``verbose`` a progress bar goes to stderr."""
+        return self._read(range(len(self)), n_threads, verbose)
+
+    def _read(self, indices: Iterable[int], n_threads: int | None, verbose: int) -> np.ndarray:
+        rows = [self._rows[int(i)] for i in indices]
+        out = np.zeros((len(rows), *self._image_shape), dtype=np.float32)
+        n_columns = len(rows[0]) if rows else 1
+        places = [
+            np.split(image, n_columns, axis=1)[column]
+            for image, row in zip(out, rows, strict=True)
+            for column in range(len(row))
+        ]
+        cells = [cell for row in rows for cell in row]
+        with threads(n_threads, len(cells), verbose=verbose, what="Reading images") as mapper:
+            empty, bad = attempt(self._fill, cells, places, mapper=mapper)
+        raise_bad(bad)
+        empty = [row for row in empty if row is not None]
+        if empty and self._warn_empty:
+            warnings.warn(
+                f"Every voxel is 0 in the images of {listing([row for (row,) in empty])}. Look at the "
+                "files; such images tell a network nothing.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return out
+
+    def _fill(self, cell: Cell, place: np.ndarray) -> tuple | None:
+        """Write one image into its place; return its row if it is empty."""
+        if cell.value is None:
+            return None
+        image, is_empty = self._store.image(cell.value)
+        if image.shape != place.shape:
+            raise BadImage(
+                f"gives an image of shape {image.shape} (views, channels, axes), and the others give "
+                f"{place.shape}. Pass ImageLoader(shape=...) to resample all images to one shape."
+            )
+        place[...] = image
+        return (cell.row,) if is_empty else None
+
+
+@contextmanager
+def threads(n_threads: int | None, n_jobs: int, *, verbose: int = 0, what: str = "") -> Iterator[Callable]:
+    """Provide a `map` that works in threads: decoding gzip, JPEG and PNG leaves Python's lock alone.
+
+    With `verbose` it shows a progress bar on stderr.
+    """
+    n_threads = min(8, joblib.cpu_count(), n_jobs) if n_threads is None else min(n_threads, n_jobs)
+    pool = None if n_threads <= 1 else ThreadPoolExecutor(n_threads)
+
+    def watched(*args: Any) -> Iterator:
+        results = map(*args) if pool is None else pool.map(*args)
+        return iter(tqdm(results, total=n_jobs, desc=what, unit="image", disable=not verbose))
+
+    try:
+        yield watched
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C the queue is not worked off

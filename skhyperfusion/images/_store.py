@@ -1,0 +1,79 @@
+"""Single images by way of the process's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any
+
+import numpy as np
+
+from skhyperfusion.images._cache import CACHE
+from skhyperfusion.images._raw import BadImage, RawHeader
+from skhyperfusion.images._readers import find_reader
+from skhyperfusion.images._recipe import Recipe
+
+
+class Store:
+    """Reads single images by a `Recipe`, through the cache of the process. Small: holds no image.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What is done to an image.
+    root : str or None
+        Where relative paths start; only told in messages.
+    memory : int
+        Bytes that the process's cache may hold when this store adds to it.
+    """
+
+    def __init__(self, recipe: Recipe, root: object, memory: int) -> None:
+        self.recipe = recipe
+        self.root = root
+        self.memory = memory
+        self._recipe_key = recipe.key()
+
+    def header(self, value: Any) -> RawHeader:
+        """Return the stored header; a file whose reader has none is decoded, and kept."""
+        if not isinstance(value, str):
+            return self.recipe.stored_header(value)
+        token, identity = find_reader(value).token, self._identity(value)
+        stored = CACHE.header(f"{token} {identity}", lambda: self._first_header(value))
+        return self.recipe.check_size(stored)  # a loader with a higher limit may have left it in the cache
+
+    def image(self, value: Any) -> tuple[np.ndarray, bool]:
+        """Return one image (V, C, *S), not to be written to, and whether it was decoded and is empty."""
+        if not isinstance(value, str):
+            image, _, is_empty = self.recipe.image(value)
+            return image, is_empty
+        image, _, is_empty = self._decode(value)
+        return image, is_empty
+
+    def _first_header(self, path: str) -> RawHeader:
+        return self.recipe.stored_header(path) or self._decode(path)[1] or self.recipe.image(path)[1]
+
+    def _decode(self, path: str) -> tuple[np.ndarray, RawHeader | None, bool]:
+        key = self._key(path)
+        with CACHE.claim(key):  # another thread may be at it
+            image = CACHE.get(key)
+            if image is not None:
+                return image, None, False
+            image, stored, is_empty = self.recipe.image(path)
+            CACHE.count_decoded()
+            CACHE.put(key, image, self.memory)
+            return image, stored, is_empty
+
+    def _key(self, path: str) -> str:
+        text = f"{find_reader(path).token} {self._identity(path)} {self._recipe_key}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _identity(self, path: str) -> str:
+        """Return what tells this state of a file from every other: path, size and time of change."""
+        try:
+            stat = os.stat(path)
+        except OSError as error:
+            raise BadImage(
+                f"does not exist. Relative paths start at root={self.root!r}; pass ImageLoader(root=...), "
+                "or drop the row."
+            ) from error
+        return f"{path} {stat.st_size} {stat.st_mtime_ns}"
