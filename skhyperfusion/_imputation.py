@@ -1,0 +1,93 @@
+"""Imputation in standard units: what `TabularPreprocessor` does by the names "iterative" and "knn"."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+from sklearn.linear_model import RidgeCV
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+# Above this number of columns only those with gaps get a regression of their own: the cost of modelling
+# every column grows with the square of their number, and more.
+_MODEL_ALL_UP_TO = 40
+
+
+class StandardizedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Impute in standard units, so that neither distances nor tolerances depend on a column's unit.
+
+    What was observed comes back bit for bit, and what is filled in stays between the least and the
+    greatest value seen in `fit`. A row's result does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    imputer : transformer
+        Fills the gaps of the standardised columns, and keeps their number.
+
+    Attributes
+    ----------
+    imputer_ : transformer
+        The fitted imputer.
+    mean_, scale_, low_, high_, median_ : ndarray of shape (n_features,)
+        Of the values observed in `fit`.
+    """
+
+    def __init__(self, imputer):
+        self.imputer = imputer
+
+    def fit(self, X, y=None):
+        """Learn from the rows of X; NaN marks a gap, and no column is without a value."""
+        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
+        self.mean_, scale = np.nanmean(X, axis=0), np.nanstd(X, axis=0)
+        # The spread of a constant column is mere rounding.
+        self.scale_ = np.where(scale > 1e-12 * np.abs(self.mean_), scale, 1.0)
+        self.low_, self.high_, self.median_ = (
+            np.nanmin(X, axis=0),
+            np.nanmax(X, axis=0),
+            np.nanmedian(X, axis=0),
+        )
+        with warnings.catch_warnings():
+            # The last round is as good a filling as any; there is nothing that a user should do about it.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.imputer_ = clone(self.imputer).fit((X - self.mean_) / self.scale_)
+        return self
+
+    def transform(self, X):
+        """Fill the gaps of X, of shape (n_samples, n_features)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        gap = np.isnan(X)
+        filled = np.where(gap, self.median_, X)
+        # Without a single value to go by it is the median. (IterativeImputer would do so only if all
+        # rows that it is given were empty.)
+        rows = gap.any(axis=1) & ~gap.all(axis=1)
+        if rows.any():
+            guess = self.imputer_.transform((X[rows] - self.mean_) / self.scale_)
+            guess = np.clip(np.asarray(guess) * self.scale_ + self.mean_, self.low_, self.high_)
+            filled[rows] = np.where(gap[rows], guess, X[rows])
+        return filled
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def make_imputer(name, n_columns):
+    """Return the imputer that a name of `TabularPreprocessor(imputer=...)` stands for."""
+    if name == "median":
+        return SimpleImputer(strategy="median")
+    if name == "knn":
+        return StandardizedImputer(KNNImputer())
+    return StandardizedImputer(
+        IterativeImputer(
+            # Keeps a coefficient per column; the default BayesianRidge a whole matrix per step.
+            RidgeCV(alphas=np.logspace(-1, 4, 6)),
+            initial_strategy="median",
+            max_iter=30,
+            skip_complete=n_columns > _MODEL_ALL_UP_TO,
+            random_state=0,
+        )
+    )

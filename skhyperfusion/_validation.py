@@ -1,0 +1,282 @@
+"""Checks of parameters, and the wording that every error message of the package shares.
+
+An estimator declares its rules once and checks them in `fit`::
+
+    check_parameters(self, {"lr": [Number(float, 0, closed="neither")], "fusion": [OneOf("hyper", "film")]})
+"""
+
+import difflib
+import inspect
+import math
+import numbers
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
+
+
+class InvalidParameterError(ValueError, TypeError):
+    """A parameter has a value that its estimator does not understand."""
+
+
+def show(value):
+    """Return a short `repr` of a value, the same for a NumPy scalar as for the Python number.
+
+    Examples
+    --------
+    >>> show(np.float64(0.5)), show("p07")
+    ('0.5', "'p07'")
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    return " ".join(_SHORT.repr(value).split())
+
+
+def listing(items, limit=5, noun="row"):
+    """Say how many items there are, and show the first few.
+
+    Examples
+    --------
+    >>> listing(["p01", "p02", "p03"])
+    "3 rows: 'p01', 'p02', 'p03'"
+    >>> listing(range(20), limit=2, noun="column")
+    '20 columns: 0, 1, ...'
+    """
+    items = list(items)
+    shown = [show(item) for item in items[:limit]] + ["..."] * (len(items) > limit)
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}: {', '.join(shown)}"
+
+
+def closest(name, names):
+    """Return that of `names` which `name` most resembles, or None if none is near.
+
+    Examples
+    --------
+    >>> closest("resnett", ["vgg", "resnet"])
+    'resnet'
+    """
+    names = [candidate for candidate in names if isinstance(candidate, str)]
+    if not isinstance(name, str):
+        return None
+    lower = {candidate.lower(): candidate for candidate in reversed(names)}
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    return lower[found[0]] if found else None
+
+
+def did_you_mean(name, names):
+    """Return ``"; did you mean 'x'?"``, or nothing if no name is near.
+
+    Examples
+    --------
+    >>> did_you_mean("Age ", ["age", "sex"])
+    "; did you mean 'age'?"
+    """
+    found = closest(name, names)
+    return "" if found is None else f"; did you mean {found!r}?"
+
+
+class Rule:
+    """One kind of value that a parameter may have."""
+
+    #: What a misspelt string may have meant.
+    names: tuple = ()
+
+    def accepts(self, value):
+        """Tell whether the value keeps the rule."""
+        raise NotImplementedError
+
+    def __str__(self):
+        """Say what the rule wants, to follow the words 'must be'."""
+        raise NotImplementedError
+
+
+class OneOf(Rule):
+    """One of some strings (or other constants of the same type)."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def accepts(self, value):
+        return any(type(value) in (type(n), np.str_) and bool(value == n) for n in self.names)
+
+    def __str__(self):
+        # A parameter that takes any scorer has dozens of names.
+        shown = [repr(n) for n in self.names[:10]] + ["..."] * (len(self.names) > 10)
+        return shown[0] if len(self.names) == 1 else f"one of {', '.join(shown)}"
+
+
+class Number(Rule):
+    """An integer or a real number between two bounds; never NaN, an infinity or a boolean."""
+
+    def __init__(self, kind, low=None, high=None, closed="both"):
+        self.kind, self.low, self.high, self.closed = kind, low, high, closed
+
+    def accepts(self, value):
+        wanted = numbers.Integral if self.kind is int else numbers.Real
+        if isinstance(value, bool | np.bool_) or not isinstance(value, wanted) or not math.isfinite(value):
+            return False
+        if self.low is not None and (value < self.low or (value == self.low and self._open("left"))):
+            return False
+        return self.high is None or value < self.high or (value == self.high and not self._open("right"))
+
+    def _open(self, side):
+        return self.closed not in ("both", side)
+
+    def __str__(self):
+        kind = "an integer" if self.kind is int else "a number"
+        if self.low is not None and self.high is not None:
+            left, right = "(" if self._open("left") else "[", ")" if self._open("right") else "]"
+            return f"{kind} in {left}{self.low}, {self.high}{right}"
+        if self.low is not None:
+            return f"{kind} {'>' if self._open('left') else '>='} {self.low}"
+        if self.high is not None:
+            return f"{kind} {'<' if self._open('right') else '<='} {self.high}"
+        return kind
+
+
+class Boolean(Rule):
+    """True or False."""
+
+    def accepts(self, value):
+        return isinstance(value, bool | np.bool_)
+
+    def __str__(self):
+        return "True or False"
+
+
+class InstanceOf(Rule):
+    """An instance of one of some types."""
+
+    def __init__(self, *types):
+        self.types = types
+
+    def accepts(self, value):
+        return isinstance(value, self.types)
+
+    def __str__(self):
+        return " or ".join(f"{_article(t.__name__)} {t.__name__}" for t in self.types)
+
+
+class Callable(Rule):
+    """A function, a class, or another object that can be called."""
+
+    def accepts(self, value):
+        return callable(value)
+
+    def __str__(self):
+        return "a callable"
+
+
+class HasMethods(Rule):
+    """An instance, not a class, with certain methods: a transformer, a scheduler."""
+
+    def __init__(self, *methods, noun="an object"):
+        self.methods, self.noun = methods, noun
+
+    def accepts(self, value):
+        return not inspect.isclass(value) and all(callable(getattr(value, m, None)) for m in self.methods)
+
+    def __str__(self):
+        return f"{self.noun} with {' and '.join(self.methods)}"
+
+
+class Nothing(Rule):
+    """None."""
+
+    def accepts(self, value):
+        return value is None
+
+    def __str__(self):
+        return "None"
+
+
+class RandomState(Rule):
+    """What scikit-learn takes as `random_state`: None, a seed, or a `numpy.random.RandomState`."""
+
+    def accepts(self, value):
+        is_seed = Number(int, 0, 2**32 - 1).accepts(value)
+        return value is None or is_seed or isinstance(value, np.random.RandomState)
+
+    def __str__(self):
+        return "None, an integer in [0, 4294967295] or a numpy.random.RandomState"
+
+
+class SequenceOf(Rule):
+    """A list, tuple or 1-D array whose items all keep a rule, of any length or of one of `lengths`."""
+
+    def __init__(self, rule, lengths=None, empty=False):
+        self.rule, self.empty = rule, empty
+        self.lengths = None if lengths is None else tuple(np.atleast_1d(lengths).tolist())
+
+    @property
+    def names(self):
+        return self.rule.names
+
+    def accepts(self, value):
+        if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim == 1):
+            return False
+        if len(value) == 0:
+            return self.empty
+        right_length = self.lengths is None or len(value) in self.lengths
+        return right_length and all(self.rule.accepts(item) for item in value)
+
+    def __str__(self):
+        if self.lengths is None:
+            return f"a list whose items are {self.rule}"
+        return f"a list of {' or '.join(map(str, self.lengths))} items, each {self.rule}"
+
+
+def check_parameters(estimator, rules: Mapping[str, Sequence[Rule]]):
+    """Raise an error that explains the first parameter which keeps none of its rules.
+
+    Parameters
+    ----------
+    estimator : object
+        Its attributes are the parameters.
+    rules : dict of str to list of Rule
+        A parameter is right when one of its rules accepts it.
+
+    Raises
+    ------
+    InvalidParameterError
+        Both a `ValueError` and a `TypeError`, as scikit-learn's own.
+
+    Examples
+    --------
+    >>> class Net:
+    ...     backbone = "resnett"
+    >>> check_parameters(Net(), {"backbone": [OneOf("resnet", "vgg"), Callable()]})
+    Traceback (most recent call last):
+    ...
+    skhyperfusion._validation.InvalidParameterError: The 'backbone' parameter of Net must be one of 'resnet',
+    'vgg' or a callable. Got 'resnett' instead; did you mean 'resnet'?
+    """
+    for parameter, choices in rules.items():
+        value = getattr(estimator, parameter)
+        if any(rule.accepts(value) for rule in choices):
+            continue
+        names = [name for rule in choices for name in rule.names]
+        wrong = value if isinstance(value, str) else _first_stranger(value, names)
+        hint = did_you_mean(wrong, names) or "."
+        raise InvalidParameterError(
+            f"The {parameter!r} parameter of {type(estimator).__name__} must be {_any_of(choices)}. "
+            f"Got {show(value)} instead{hint}"
+        )
+
+
+def _first_stranger(value, names):
+    if not isinstance(value, list | tuple):
+        return None
+    return next((item for item in value if isinstance(item, str) and item not in names), None)
+
+
+def _any_of(parts: Iterable[Rule]):
+    *first, last = (str(part) for part in parts)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _article(noun):
+    return "an" if noun[0].lower() in "aeiou" else "a"
