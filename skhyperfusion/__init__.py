@@ -1,3 +1,9 @@
 """scikit-learn estimators that learn from images and tables together, by hypernetworks."""
 
+from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor
+from skhyperfusion._table import TabularPreprocessor
+from skhyperfusion.images import ImageLoader
+
 __version__ = "0.1.0.dev0"
+
+__all__ = ["HyperFusionClassifier", "HyperFusionRegressor", "ImageLoader", "TabularPreprocessor"]

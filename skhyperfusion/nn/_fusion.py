@@ -146,7 +146,7 @@ class FusionNetwork(nn.Module):
         self.backbone = parts["backbone"] if kind.uses_image else None
         self.head = parts["head"] if kind.uses_image else None
 
-    def forward(self, image, tabular, sample_weight=None):
+    def forward(self, image=None, tabular=None, sample_weight=None):
         """Return the outputs (B, n_outputs).
 
         Parameters
@@ -254,7 +254,8 @@ class TabularNetwork(nn.Module):
         n_in = sum(embedding.embedding_dim for embedding in self.embeddings)
         self.last = nn.Linear(n_in, n_outputs, device=like.device, dtype=like.dtype)
 
-    def forward(self, tabular):
-        """Return the outputs (B, n_outputs)."""
+    def forward(self, tabular, sample_weight=None):
+        """Return the outputs (B, n_outputs); `sample_weight` as in `FusionNetwork.forward`."""
         tabular = tabular.to(self.last.weight.dtype)
-        return self.last(torch.cat([embedding(tabular) for embedding in self.embeddings], 1))
+        with weighted_rows(sample_weight):
+            return self.last(torch.cat([embedding(tabular) for embedding in self.embeddings], 1))

@@ -1,0 +1,308 @@
+"""What the two estimators share: from a table with images to a trained network, and back to predictions."""
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+
+from skhyperfusion._columns import check_table, resolve_columns
+from skhyperfusion._dataset import FusionDataset, RowEncoder
+from skhyperfusion._holdout import split_holdout
+from skhyperfusion._inference import predict_outputs
+from skhyperfusion._parameters import PARAMETER_RULES, RESERVED_NET_PARAMS
+from skhyperfusion._table import TabularPreprocessor
+from skhyperfusion._training._callbacks import ValidationScore
+from skhyperfusion._training._device import resolve_precision, seeded, spread_device
+from skhyperfusion._training._train import train
+from skhyperfusion._validation import check_parameters
+from skhyperfusion.images._augmentation import make_augmentation
+from skhyperfusion.images._loader import ImageLoader
+from skhyperfusion.nn._fusion import FusionNetwork
+
+MIN_ROWS_EARLY_STOPPING = 200  # a smaller study cannot spare a tenth of its rows
+
+
+class BaseHyperFusion(BaseEstimator):
+    """Everything but the target, which a subclass encodes and decodes.
+
+    A subclass states ``_task`` ("classification" or "regression") and ``_own_rules`` (of parameters that it
+    alone has), and defines ``_check_target``, ``_row_weights``, ``_encode_target``, ``_decode_target``,
+    ``_decode_outputs`` and ``_n_outputs``.
+    """
+
+    def _fit(self, X, y, sample_weight, groups):
+        check_parameters(self, PARAMETER_RULES | self._own_rules)
+        frame = check_table(self, X, reset=not self._continues())
+        target = self._check_target(frame, y)
+        weight = _check_sample_weight(sample_weight, np.empty((len(frame), 1)), ensure_non_negative=True)
+        if groups is not None:
+            groups = column_or_1d(groups)
+            check_consistent_length(frame, groups)
+        # A row of weight zero counts as absent: it is not even read.
+        kept = np.flatnonzero(weight)
+        if len(kept) < 2:
+            raise ValueError(
+                f"Fitting needs at least 2 rows of positive weight, but n_samples = {len(kept)}."
+            )
+        frame, target, weight = frame.iloc[kept], target[kept], weight[kept]
+        groups = None if groups is None else groups[kept]
+        if not self._continues() and hasattr(self, "net_"):
+            del self.net_  # an interrupted refit must not pass for a fitted estimator
+
+        random_state = self._private_random_state()
+        encoder, groups = self._start_encoder(frame, groups)
+        train_rows, valid_rows = self._hold_out(target, groups, random_state)
+        dataset = self._encode_training(encoder, frame, target, weight, train_rows, valid_rows)
+        device = spread_device(self.device)
+        with seeded(random_state.randint(2**31), device):
+            module = self._start_network(encoder, dataset, train_rows, device, random_state)
+            trained = self._train(module, dataset, train_rows, valid_rows, device, random_state)
+        self._store(encoder, trained)
+        if trained.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    def embed(self, X):
+        """Features that enter the network's last layer.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples, d)
+            Averaged over the views of an image where it has several.
+        """
+        return self._outputs(X, method="features").mean(axis=1)
+
+    @property
+    def module_(self):
+        """The fitted torch network."""
+        try:
+            return self.net_.module_
+        except AttributeError:
+            raise AttributeError(f"{type(self).__name__} has no module_ before fit.") from None
+
+    def _continues(self):
+        return self.warm_start and hasattr(self, "net_")
+
+    def _private_random_state(self):
+        # None means fresh entropy: NumPy's global state is neither read nor changed.
+        if self.random_state is None:
+            return np.random.RandomState()
+        return check_random_state(self.random_state)
+
+    def _start_encoder(self, frame, groups):
+        """Settle which column plays which part: (RowEncoder, groups)."""
+        name = type(self).__name__
+        roles = resolve_columns(
+            frame,
+            image_columns="auto" if self.image_columns is None else self.image_columns,
+            group_column=self.group_column,
+            has_names=hasattr(self, "feature_names_in_"),
+            estimator_name=name,
+            on_no_image="ignore" if self.fusion == "tabular" else "tabular",
+        )
+        if roles.group is not None:
+            if groups is not None:
+                raise ValueError(
+                    f"{name} got both group_column={self.group_column!r} and groups=: pass one of them."
+                )
+            groups = frame[roles.group].to_numpy()
+        if groups is not None:
+            groups = _group_codes(groups)
+        self._fusion = self.fusion if roles.image else "tabular"
+        if self._fusion != "image" and not roles.tabular:
+            raise ValueError(
+                f"fusion={self.fusion!r} needs tabular columns, but X has {frame.shape[1]} feature(s), and "
+                f"{list(roles.image)} hold images. Pass fusion='image', or add columns."
+            )
+        if self._continues():
+            return self._encoder, groups
+        encoder = RowEncoder(
+            image_columns=() if self._fusion == "tabular" else roles.image,
+            tabular_columns=() if self._fusion == "image" else roles.tabular,
+            pixels=roles.pixels,
+            image_loader=ImageLoader() if self.image_loader is None else clone(self.image_loader),
+            tabular_preprocessor=self._new_preprocessor(),
+        )
+        return encoder, groups
+
+    def _new_preprocessor(self):
+        if self.tabular_preprocessor == "default":
+            return TabularPreprocessor(image_columns=None)
+        if self.tabular_preprocessor == "passthrough":
+            return None
+        return clone(self.tabular_preprocessor)
+
+    def _hold_out(self, target, groups, random_state):
+        """Rows to train on, and rows that choose the best epoch (None without early stopping)."""
+        stops_early = self.early_stopping
+        if stops_early == "auto":
+            stops_early = len(target) >= MIN_ROWS_EARLY_STOPPING
+        if not stops_early:
+            return np.arange(len(target)), None
+        labels = target if self._task == "classification" else None
+        return split_holdout(
+            len(target), self.validation_fraction, labels=labels, groups=groups, random_state=random_state
+        )
+
+    def _encode_training(self, encoder, frame, target, weight, train_rows, valid_rows):
+        source = encoder.open_images(frame, verbose=self.verbose)
+        if not self._continues():
+            encoder.fit_table(frame.iloc[train_rows])
+        tabular = encoder.encode_table(frame, source)
+        weight = self._row_weights(target, weight)
+        target = self._encode_target(target, weight, train_rows)
+        for rows in (train_rows, valid_rows):
+            if rows is not None:
+                weight[rows] /= weight[rows].mean()
+        dtype = torch.float64 if self.precision == "float64" else torch.float32
+        images = source
+        if source is not None and source.fits_in_memory:
+            images = torch.from_numpy(source.stack(verbose=self.verbose))
+        return FusionDataset(
+            images=images,
+            tabular=None if tabular is None else torch.from_numpy(tabular),
+            target=torch.from_numpy(target).to(torch.int64 if self._task == "classification" else dtype),
+            weight=torch.from_numpy(weight).to(dtype),
+            dtype=dtype,
+        )
+
+    def _start_network(self, encoder, dataset, train_rows, device, random_state):
+        if self._continues():
+            return self.module_.train()
+        spec = encoder.image_spec
+        module = FusionNetwork(
+            backbone=self.backbone,
+            fusion=self._fusion,
+            n_tabular_features=0 if dataset.tabular is None else dataset.tabular.shape[1],
+            n_outputs=self._n_outputs,
+            in_channels=0 if spec is None else spec.n_channels,
+            spatial_shape=() if spec is None else spec.shape,
+            base_channels=self.base_channels,
+            dropout=self.dropout,
+            external_layers=self.external_layers,
+            hyper_depth=self.hyper_depth,
+            hyper_width=self.hyper_width,
+            embedding_dim=self.embedding_dim,
+            shared_embedding=self.shared_embedding,
+            hyper_init=self.hyper_init,
+        ).to(dataset.dtype)
+        if self.pretrain_embedding and self._fusion not in ("image", "tabular"):
+            table = FusionDataset(
+                tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
+            )
+            train(
+                module.tabular_network(self._n_outputs),
+                table.subset(train_rows),
+                **self._training_settings(device, random_state),
+                max_epochs=self.pretrain_embedding,
+            )
+        if dataset.tabular is not None:
+            table = dataset.tabular[train_rows].to(dataset.dtype)
+            module.initialize(table, sample_weight=dataset.weight[train_rows])
+        return module
+
+    def _train(self, module, dataset, train_rows, valid_rows, device, random_state):
+        monitor = None
+        if valid_rows is not None and self.monitor != "loss":
+            name = self.monitor if isinstance(self.monitor, str) else "score"
+            target = self._decode_target(dataset.target[valid_rows].numpy())
+            monitor = ValidationScore(self.monitor, self._decode_outputs, target, f"valid_{name}")
+        augmentation = None
+        if dataset.images is not None:
+            spatial_dims = dataset.images.ndim - 3 if isinstance(dataset.images, torch.Tensor) else None
+            augmentation = make_augmentation(self.augmentation, spatial_dims)
+        return train(
+            module,
+            dataset.subset(train_rows),
+            valid_set=None if valid_rows is None else dataset.subset(valid_rows),
+            monitor=monitor,
+            patience=self.n_iter_no_change,
+            max_epochs=self.max_epochs,
+            callbacks=clone(self.callbacks, safe=False),
+            net_params=self._checked_net_params(),
+            augmentation=augmentation,
+            verbose=self.verbose,
+            **self._training_settings(device, random_state),
+        )
+
+    def _training_settings(self, device, random_state):
+        return {
+            "task": self._task,
+            "lr": self.lr,
+            "batch_size": self.batch_size,
+            "optimizer": self.optimizer,
+            "weight_decay": self.weight_decay,
+            "lr_schedule": self.lr_schedule,
+            "device": device,
+            "precision": resolve_precision(self.precision, device),
+            "seed": random_state.randint(2**31),
+        }
+
+    def _checked_net_params(self):
+        for name in self.net_params or {}:
+            if name in RESERVED_NET_PARAMS:
+                own = RESERVED_NET_PARAMS[name]
+                hint = "it is made by the estimator" if own is None else f"set the parameter {own!r} instead"
+                raise ValueError(f"net_params of {type(self).__name__} may not set {name!r}: {hint}.")
+        return self.net_params
+
+    def _store(self, encoder, trained):
+        self._encoder = encoder
+        self.net_ = trained.net
+        self.image_columns_ = list(encoder.image_columns)
+        self.tabular_columns_ = list(encoder.tabular_columns)
+        self.tabular_preprocessor_ = encoder.tabular_preprocessor
+        self.image_spec_ = encoder.image_spec
+        self.external_layers_ = tuple(self.module_.external_layers)
+        self.history_ = trained.history
+        self.n_iter_ = len(trained.history)
+        self.best_epoch_ = trained.best_epoch
+
+    def _outputs(self, X, method="forward"):
+        """Run the network over the rows of X: (n, V, K) in float64, one result per view."""
+        check_is_fitted(self, "net_")
+        frame = check_table(self, X, reset=False)
+        source = self._encoder.open_images(frame, verbose=self.verbose)
+        tabular = self._encoder.encode_table(frame, source)
+        dataset = FusionDataset(
+            images=source,
+            tabular=None if tabular is None else torch.from_numpy(tabular),
+            dtype=torch.float64,
+        )
+        return predict_outputs(
+            self.module_,
+            dataset,
+            device=spread_device(self.device),
+            batch_size=self.batch_size,
+            method=method,
+        )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _group_codes(groups):
+    """Integer codes of subject ids; a row without an id is a subject of its own."""
+    codes, names = pd.factorize(pd.Series(np.asarray(groups, dtype=object)))
+    alone = codes < 0
+    codes[alone] = len(names) + np.arange(alone.sum())
+    return codes

@@ -1,0 +1,201 @@
+"""Rows of a study as tensors: the image and the table of each row, its target and its weight."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from skhyperfusion._columns import clean_tabular
+from skhyperfusion._validation import listing
+
+
+class RowEncoder:
+    """The way from a table's rows to tensors, learned on the rows that a network trains on.
+
+    Parameters
+    ----------
+    image_columns, tabular_columns : sequence of str
+        Columns to read images and ordinary values from; empty: that side is not used.
+    pixels : bool
+        Whether the image columns are the pixels of one image.
+    image_loader : ImageLoader
+        Reads the images.
+    tabular_preprocessor : transformer or None
+        Encodes the tabular columns, fitted by `fit_table`; None takes them as they are.
+
+    Attributes
+    ----------
+    image_spec : ImageSpec or None
+        What the images were at `open_images` of the fit; later ones must agree.
+    """
+
+    def __init__(self, *, image_columns, tabular_columns, pixels, image_loader, tabular_preprocessor):
+        self.image_columns = tuple(image_columns)
+        self.tabular_columns = tuple(tabular_columns)
+        self.pixels = pixels
+        self.image_loader = image_loader
+        self.tabular_preprocessor = tabular_preprocessor
+        self.image_spec = None
+        self._numeric = None  # columns that held numbers at the fit, and are read as numbers ever after
+
+    def open_images(self, frame, *, verbose=0):
+        """Open the rows' images, checked against those of the fit: an ImageSource, or None."""
+        if not self.image_columns:
+            return None
+        cells = frame[list(self.image_columns)]
+        source = self.image_loader.open(cells, spec=self.image_spec, pixels=self.pixels, verbose=verbose)
+        if self.image_spec is None:
+            self.image_spec = source.spec
+        return source
+
+    def fit_table(self, frame):
+        """Fit the preprocessor on the rows of ``frame``, and on no others."""
+        if self.tabular_columns:
+            table = clean_tabular(frame[list(self.tabular_columns)])
+            self._numeric = {name for name, column in table.items() if column.dtype == np.float64}
+            if self.tabular_preprocessor is not None:
+                self.tabular_preprocessor.fit(table)
+        return self
+
+    def encode_table(self, frame, source=None):
+        """Encode the tabular columns: a finite float64 matrix (n, T), or None where there are none.
+
+        With ``missing="zeros"`` the last column flags the rows of ``source`` that have no image.
+        """
+        if not self.tabular_columns:
+            return None
+        table = clean_tabular(frame[list(self.tabular_columns)], numeric=self._numeric)
+        if self.tabular_preprocessor is not None:
+            table = self.tabular_preprocessor.transform(table)
+        matrix = _finite_matrix(table, frame.index)
+        if source is not None and self.image_loader.missing == "zeros":
+            matrix = np.column_stack([matrix, source.missing])
+        return matrix
+
+
+def _finite_matrix(table, index):
+    """Float64 matrix of a transformer's output; text, gaps and infinities are named, never passed on."""
+    if hasattr(table, "toarray"):
+        table = table.toarray()
+    frame = pd.DataFrame(table)
+    for name, column in frame.items():
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            rows = listing([index[i] for i in bad])
+            raise ValueError(
+                f"Column {name!r} of the encoded table must hold finite numbers, but does not in {rows} "
+                f"(the first holds {column.iloc[bad[0]]!r}). Use tabular_preprocessor='default', or one "
+                "that imputes and encodes such values."
+            )
+    return frame.to_numpy(dtype=np.float64)
+
+
+class FusionDataset(Dataset):
+    """Images, tables, targets and weights of the same rows, gathered a batch at a time.
+
+    A loader that knows ``__getitems__`` (torch's own does) asks for a whole batch at once: it is
+    gathered by index from one tensor, or read from disk together, never collated row by row.
+
+    Parameters
+    ----------
+    images : Tensor (n, V, C, *S), ImageSource or None
+        Images in memory, or a source that reads them when asked. V views per image.
+    tabular : Tensor (n, T) or None
+        The encoded table.
+    target : Tensor (n,) or (n, K), optional
+        Class codes or values.
+    weight : Tensor (n,), optional
+        Weights of the rows in the loss.
+    rows : ndarray of int, optional
+        The rows that this data set shows, in this order; all of them by default.
+    dtype : torch.dtype
+        Type that images and tables are given out in.
+    """
+
+    def __init__(
+        self, *, images=None, tabular=None, target=None, weight=None, rows=None, dtype=torch.float32
+    ):
+        if images is None and tabular is None:
+            raise ValueError("A data set needs images, a table or both; got neither.")
+        self.images = images
+        self.tabular = tabular
+        self.target = target
+        self.weight = weight
+        self.rows = np.arange(len(tabular if images is None else images)) if rows is None else rows
+        self.dtype = dtype
+        self.is_weighted = weight is not None and bool((weight != weight[0]).any())
+
+    def __len__(self):
+        return len(self.rows)
+
+    def subset(self, rows):
+        """Show only some rows; the tensors are shared, not copied."""
+        return FusionDataset(
+            images=self.images,
+            tabular=self.tabular,
+            target=self.target,
+            weight=self.weight,
+            rows=self.rows[rows],
+            dtype=self.dtype,
+        )
+
+    def __getitem__(self, index):
+        inputs, outputs = self.__getitems__([index])
+        return {name: value[0] for name, value in inputs.items()}, tuple(value[0] for value in outputs)
+
+    def __getitems__(self, indices):
+        rows = self.rows[np.asarray(indices)]
+        inputs = {}
+        if isinstance(self.images, torch.Tensor):
+            inputs["image"] = self.images[torch.from_numpy(rows)].to(self.dtype)
+        elif self.images is not None:
+            inputs["image"] = torch.from_numpy(self.images.read(rows)).to(self.dtype)
+        rows = torch.from_numpy(rows)
+        if self.tabular is not None:
+            inputs["tabular"] = self.tabular[rows].to(self.dtype)
+        if self.target is None:
+            return inputs, ()
+        weight = self.weight[rows]
+        if self.is_weighted:
+            inputs["sample_weight"] = weight  # batch normalisation counts the rows as the loss does
+        return inputs, (self.target[rows], weight)
+
+
+class BatchSampler(Sampler):
+    """Indices of the rows, a batch at a time, in a fresh order each epoch where asked.
+
+    A last batch of a single row joins the one before it: batch normalisation has no statistics
+    of one row, whatever network the user brings.
+
+    Parameters
+    ----------
+    n_rows, batch_size : int
+        Number of rows in all, and in a batch.
+    generator : torch.Generator or None
+        Source of the order; None keeps the rows in theirs.
+    """
+
+    def __init__(self, n_rows, batch_size, *, generator=None):
+        self.n_rows = n_rows
+        self.batch_size = min(batch_size, n_rows)
+        self.generator = generator
+
+    def __len__(self):
+        n_batches, rest = divmod(self.n_rows, self.batch_size)
+        return n_batches + (rest > 1 or (rest == 1 and n_batches == 0))
+
+    def __iter__(self):
+        if self.generator is None:
+            order = np.arange(self.n_rows)
+        else:
+            order = torch.randperm(self.n_rows, generator=self.generator).numpy()
+        n_batches = len(self)
+        for i in range(n_batches):
+            stop = self.n_rows if i == n_batches - 1 else (i + 1) * self.batch_size
+            yield order[i * self.batch_size : stop]
+
+
+def pass_batch(batch):
+    """Collate nothing: the data set gave the whole batch already."""
+    return batch

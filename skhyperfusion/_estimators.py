@@ -1,0 +1,501 @@
+"""The two estimators: a hypernetwork makes, from the table, weights of the network that reads the image."""
+
+import functools
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax, logsumexp
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from skhyperfusion._base import BaseHyperFusion
+from skhyperfusion._parameters import document
+from skhyperfusion._training._callbacks import ClassifierPredictions, RegressorPredictions
+from skhyperfusion._validation import InstanceOf, Nothing, OneOf, listing
+
+
+@functools.partial(
+    document,
+    task_training="""\
+class_weight : "balanced", dict or None, default=None
+    Weights of the classes in the loss; "balanced": inversely to how often each occurs.""",
+)
+class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
+    """Classify rows of a table that hold images beside ordinary values.
+
+    A hypernetwork reads the ordinary values of a row and generates some of the weights of the network
+    that reads its image; both are trained end to end by cross-entropy.
+
+    Parameters
+    ----------
+    {data}
+    {network}
+    {training}
+    {machine}
+
+    Attributes
+    ----------
+    classes_ : ndarray (n_classes,)
+        Class labels, sorted.
+    {attributes}
+
+    See Also
+    --------
+    HyperFusionRegressor : The same for a continuous target.
+
+    Notes
+    -----
+    What a row is predicted does not depend on the other rows of the batch: small images and tables are
+    computed in float64, large images one at a time. Image and table of the rows that early stopping
+    holds out influence nothing but which epoch is kept.
+
+    References
+    ----------
+    Duenias, Nichyporuk, Arbel, Riklin Raviv, "HyperFusion: A hypernetwork approach to multimodal
+    integration of tabular and medical imaging data for predictive modeling", Medical Image Analysis, 2025,
+    arXiv 2403.13319.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"scan": list(rng.normal(size=(40, 8, 8))), "age": rng.normal(70, 8, size=40)})
+    >>> y = np.where(X["age"] > 70, "old", "young")
+    >>> classifier = HyperFusionClassifier(base_channels=4, max_epochs=20, random_state=0).fit(X, y)
+    >>> classifier.predict_proba(X.head(3)).shape
+    (3, 2)
+    >>> bool(classifier.score(X, y) > 0.8)
+    True
+    """
+
+    _task = "classification"
+    _own_rules: ClassVar = {"class_weight": [Nothing(), OneOf("balanced"), InstanceOf(dict)]}
+
+    def __init__(
+        self,
+        *,
+        image_columns="auto",
+        image_loader=None,
+        tabular_preprocessor="default",
+        group_column=None,
+        augmentation=None,
+        fusion="hyper",
+        backbone="resnet",
+        base_channels=16,
+        dropout=0.2,
+        external_layers=None,
+        hyper_depth=1,
+        hyper_width=32,
+        embedding_dim=8,
+        shared_embedding=True,
+        hyper_init="principled",
+        pretrain_embedding=0,
+        max_epochs=100,
+        lr=1e-3,
+        batch_size=16,
+        optimizer="adamw",
+        weight_decay=1e-2,
+        lr_schedule="cosine",
+        class_weight=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=15,
+        monitor="loss",
+        callbacks=None,
+        net_params=None,
+        warm_start=False,
+        device="auto",
+        precision="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.image_columns = image_columns
+        self.image_loader = image_loader
+        self.tabular_preprocessor = tabular_preprocessor
+        self.group_column = group_column
+        self.augmentation = augmentation
+        self.fusion = fusion
+        self.backbone = backbone
+        self.base_channels = base_channels
+        self.dropout = dropout
+        self.external_layers = external_layers
+        self.hyper_depth = hyper_depth
+        self.hyper_width = hyper_width
+        self.embedding_dim = embedding_dim
+        self.shared_embedding = shared_embedding
+        self.hyper_init = hyper_init
+        self.pretrain_embedding = pretrain_embedding
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.lr_schedule = lr_schedule
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.monitor = monitor
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the preprocessor, the hypernetwork and the network that reads the image.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Columns of images and of ordinary values, which may have gaps.
+        y : array (n_samples,)
+            Class labels: strings, numbers or booleans.
+        sample_weight : array (n_samples,), default=None
+            Weights of the rows in the loss; a row of weight zero is left out.
+        groups : array (n_samples,), default=None
+            Subjects: the rows of one stay on one side of the internal validation split.
+
+        Returns
+        -------
+        HyperFusionClassifier
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, a column, an image or a target is not as it should be; the message names it.
+        KeyboardInterrupt
+            After Ctrl-C; the estimator is then fitted with the best epoch so far, if one was finished.
+        """
+        return self._fit(X, y, sample_weight, groups)
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`; the columns may stand in another order.
+
+        Returns
+        -------
+        ndarray (n_samples,)
+            The likeliest class of each row.
+        """
+        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`; the columns may stand in another order.
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+            Probabilities in the order of ``classes_``, averaged over the views of an image.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X):
+        """Predict logarithms of class probabilities.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`; the columns may stand in another order.
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+            Logarithms of what `predict_proba` returns, exact also where that is tiny.
+        """
+        outputs = self._outputs(X)
+        return logsumexp(log_softmax(outputs, axis=2), axis=1) - np.log(outputs.shape[1])
+
+    @property
+    def _n_outputs(self):
+        return len(self.classes_)
+
+    def _check_target(self, frame, y):
+        """Set ``classes_``, and return the class codes of the rows."""
+        _check_no_gap(y, frame.index)
+        validate_data(self, "no_validation", y, skip_check_array=True)
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
+        _check_length(frame, y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"HyperFusionClassifier needs at least two classes in y, but y holds one class only: "
+                f"{classes[0]!r}, in all {len(y)} rows."
+            )
+        if self._continues() and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True goes on with the classes {self.classes_.tolist()}, but y holds "
+                f"{classes.tolist()}. Fit a clone, or set warm_start=False."
+            )
+        self.classes_ = classes
+        return codes
+
+    def _row_weights(self, codes, sample_weight):
+        weight = sample_weight.astype(np.float64)
+        if self.class_weight is None:
+            return weight
+        return weight * compute_sample_weight(self.class_weight, self.classes_[codes])
+
+    def _encode_target(self, codes, weight, train_rows):
+        return codes
+
+    def _decode_target(self, codes):
+        return self.classes_[codes]
+
+    def _decode_outputs(self, outputs):
+        return ClassifierPredictions(outputs, self.classes_)
+
+
+@functools.partial(
+    document,
+    task_training="""\
+scale_target : bool, default=True
+    Train on the target standardised by the training rows; predictions are in its own unit.""",
+)
+class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
+    """Predict one number or several from rows of a table that hold images beside ordinary values.
+
+    A hypernetwork reads the ordinary values of a row and generates some of the weights of the network
+    that reads its image; both are trained end to end by the mean squared error.
+
+    Parameters
+    ----------
+    {data}
+    {network}
+    {training}
+    {machine}
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : float or ndarray (n_outputs,)
+        Mean and standard deviation of the target over the training rows (0 and 1 without ``scale_target``).
+    {attributes}
+
+    See Also
+    --------
+    HyperFusionClassifier : The same for classes.
+
+    Notes
+    -----
+    What a row is predicted does not depend on the other rows of the batch: small images and tables are
+    computed in float64, large images one at a time.
+
+    References
+    ----------
+    Duenias, Nichyporuk, Arbel, Riklin Raviv, "HyperFusion: A hypernetwork approach to multimodal
+    integration of tabular and medical imaging data for predictive modeling", Medical Image Analysis, 2025,
+    arXiv 2403.13319.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"scan": list(rng.normal(size=(40, 8, 8))), "weight": rng.normal(70, 8, size=40)})
+    >>> y = X["weight"] / 2
+    >>> regressor = HyperFusionRegressor(base_channels=4, max_epochs=20, random_state=0).fit(X, y)
+    >>> regressor.predict(X.head(3)).shape
+    (3,)
+    """
+
+    _task = "regression"
+    _own_rules: ClassVar = {"scale_target": [InstanceOf(bool)]}
+
+    def __init__(
+        self,
+        *,
+        image_columns="auto",
+        image_loader=None,
+        tabular_preprocessor="default",
+        group_column=None,
+        augmentation=None,
+        fusion="hyper",
+        backbone="resnet",
+        base_channels=16,
+        dropout=0.2,
+        external_layers=None,
+        hyper_depth=1,
+        hyper_width=32,
+        embedding_dim=8,
+        shared_embedding=True,
+        hyper_init="principled",
+        pretrain_embedding=0,
+        max_epochs=100,
+        lr=1e-3,
+        batch_size=16,
+        optimizer="adamw",
+        weight_decay=1e-2,
+        lr_schedule="cosine",
+        scale_target=True,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=15,
+        monitor="loss",
+        callbacks=None,
+        net_params=None,
+        warm_start=False,
+        device="auto",
+        precision="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.image_columns = image_columns
+        self.image_loader = image_loader
+        self.tabular_preprocessor = tabular_preprocessor
+        self.group_column = group_column
+        self.augmentation = augmentation
+        self.fusion = fusion
+        self.backbone = backbone
+        self.base_channels = base_channels
+        self.dropout = dropout
+        self.external_layers = external_layers
+        self.hyper_depth = hyper_depth
+        self.hyper_width = hyper_width
+        self.embedding_dim = embedding_dim
+        self.shared_embedding = shared_embedding
+        self.hyper_init = hyper_init
+        self.pretrain_embedding = pretrain_embedding
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.lr_schedule = lr_schedule
+        self.scale_target = scale_target
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.monitor = monitor
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the preprocessor, the hypernetwork and the network that reads the image.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Columns of images and of ordinary values, which may have gaps.
+        y : array (n_samples,) or (n_samples, n_outputs)
+            Values to predict.
+        sample_weight : array (n_samples,), default=None
+            Weights of the rows in the loss; a row of weight zero is left out.
+        groups : array (n_samples,), default=None
+            Subjects: the rows of one stay on one side of the internal validation split.
+
+        Returns
+        -------
+        HyperFusionRegressor
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, a column, an image or a target is not as it should be; the message names it.
+        KeyboardInterrupt
+            After Ctrl-C; the estimator is then fitted with the best epoch so far, if one was finished.
+        """
+        return self._fit(X, y, sample_weight, groups)
+
+    def predict(self, X):
+        """Predict values.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`; the columns may stand in another order.
+
+        Returns
+        -------
+        ndarray (n_samples,) or (n_samples, n_outputs)
+            Values in the target's unit, averaged over the views of an image.
+        """
+        return self._unscale(self._outputs(X).mean(axis=1))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _check_target(self, frame, y):
+        """Note the target's shape, and return its values (n, K)."""
+        _check_no_gap(y, frame.index)
+        y = validate_data(self, "no_validation", y, y_numeric=True, multi_output=True)
+        _check_length(frame, y)
+        y = np.asarray(y, dtype=np.float64)
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if self._continues() and n_outputs != self._n_outputs:
+            raise ValueError(
+                f"warm_start=True goes on with {self._n_outputs} output(s), but y has {n_outputs}. "
+                "Fit a clone, or set warm_start=False."
+            )
+        self._n_outputs = n_outputs
+        self._target_is_1d = y.ndim == 1
+        return y.reshape(len(y), n_outputs)
+
+    def _row_weights(self, target, sample_weight):
+        return sample_weight.astype(np.float64)
+
+    def _encode_target(self, target, weight, train_rows):
+        if not self._continues():
+            mean, scale = np.zeros(self._n_outputs), np.ones(self._n_outputs)
+            if self.scale_target:
+                values, weight = target[train_rows], weight[train_rows]
+                mean = np.average(values, axis=0, weights=weight)
+                scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
+                scale[scale == 0] = 1.0
+            if self._target_is_1d:
+                mean, scale = mean[0], scale[0]
+            self.target_mean_, self.target_scale_ = mean, scale
+        return (target - self.target_mean_) / self.target_scale_
+
+    def _decode_target(self, target):
+        return self._unscale(target)
+
+    def _decode_outputs(self, outputs):
+        return RegressorPredictions(self._unscale(outputs))
+
+    def _unscale(self, values):
+        values = values * self.target_scale_ + self.target_mean_
+        return values[:, 0] if self._target_is_1d else values
+
+
+def _check_length(frame, y):
+    if len(y) != len(frame):
+        raise ValueError(
+            f"X and y must have the same number of rows. Found input variables with inconsistent numbers of "
+            f"samples: [{len(frame)}, {len(y)}]"
+        )
+
+
+def _check_no_gap(y, index):
+    """Refuse a target with gaps, naming the rows."""
+    if y is None or np.ndim(y) == 0:
+        return
+    values = np.asarray(y, dtype=object)
+    gaps = np.flatnonzero(pd.isna(values).reshape(len(values), -1).any(axis=1))
+    if len(gaps):
+        rows = listing([index[i] for i in gaps if i < len(index)])
+        raise ValueError(
+            f"Input y contains NaN: the target is missing in {rows}. Drop them from X and y before fitting."
+        )

@@ -1,0 +1,203 @@
+"""The parameters that both estimators share: what each may be, and what its documentation says."""
+
+from skhyperfusion._validation import (
+    Callable,
+    HasMethods,
+    InstanceOf,
+    Nothing,
+    Number,
+    OneOf,
+    SequenceOf,
+)
+
+FUSIONS = ("hyper", "concat", "film", "daft", "image", "tabular")
+TRANSFORMER = HasMethods("fit", "transform")
+
+PARAMETER_RULES = {
+    "image_columns": [
+        OneOf("auto"),
+        Nothing(),
+        InstanceOf(str),
+        Number(int),
+        SequenceOf(InstanceOf(str, int)),
+    ],
+    "image_loader": [Nothing(), HasMethods("open", "get_params")],
+    "tabular_preprocessor": [OneOf("default", "passthrough"), TRANSFORMER],
+    "group_column": [Nothing(), InstanceOf(str), Number(int)],
+    "augmentation": [Nothing(), OneOf("light", "medical"), Callable()],
+    "fusion": [OneOf(*FUSIONS)],
+    "backbone": [OneOf("resnet", "vgg"), Callable()],
+    "base_channels": [Number(int, 1)],
+    "dropout": [Number(float, 0, 1, closed="left"), SequenceOf(Number(float, 0, 1, closed="left"))],
+    "external_layers": [Nothing(), InstanceOf(str), SequenceOf(InstanceOf(str))],
+    "hyper_depth": [Number(int, 0)],
+    "hyper_width": [Number(int, 1)],
+    "embedding_dim": [Number(int, 1)],
+    "shared_embedding": [InstanceOf(bool)],
+    "hyper_init": [OneOf("principled", "residual")],
+    "pretrain_embedding": [Number(int, 0)],
+    "max_epochs": [Number(int, 1)],
+    "lr": [Number(float, 0, closed="neither")],
+    "batch_size": [Number(int, 1)],
+    "optimizer": [OneOf("adamw", "adam", "sgd"), Callable()],
+    "weight_decay": [Number(float, 0)],
+    "lr_schedule": [Nothing(), OneOf("cosine"), Callable()],
+    "early_stopping": [OneOf("auto"), InstanceOf(bool)],
+    "validation_fraction": [Number(float, 0, 1, closed="neither")],
+    "n_iter_no_change": [Number(int, 1)],
+    "monitor": [InstanceOf(str), Callable()],
+    "callbacks": [Nothing(), SequenceOf(InstanceOf(object))],
+    "net_params": [Nothing(), InstanceOf(dict)],
+    "warm_start": [InstanceOf(bool)],
+    "device": [InstanceOf(str), HasMethods("type", "index")],
+    "precision": [OneOf("auto", "float32", "bfloat16", "float64")],
+    "random_state": [Nothing(), Number(int, 0), HasMethods("randint")],
+    "verbose": [Number(int, 0), InstanceOf(bool)],
+}
+
+# Settings of the skorch net that an estimator's own parameter, or the estimator itself, makes.
+RESERVED_NET_PARAMS = {
+    **{
+        name: name
+        for name in ("lr", "max_epochs", "batch_size", "optimizer", "callbacks", "device", "verbose")
+    },
+    "optimizer__weight_decay": "weight_decay",
+    "train_split": "early_stopping",
+    "warm_start": "warm_start",
+    "augmentation": "augmentation",
+    "precision": "precision",
+    "seed": "random_state",
+    "module": "backbone",
+    "criterion": None,
+    "dataset": None,
+}
+
+DATA_PARAMETERS = """\
+image_columns : "auto", str, int, list of these or None, default="auto"
+    Columns that hold images. "auto": every column whose cells are all paths with a known suffix,
+    arrays or nibabel images. Several columns are stacked as channels. Numeric columns named here are
+    the pixels of one image, of the grid that ``image_loader.shape`` gives. A position counts the
+    columns of the ``X`` that the estimator receives.
+image_loader : ImageLoader, default=None
+    How images are read, resampled and scaled; None: ``ImageLoader()``.
+tabular_preprocessor : {"default", "passthrough"} or transformer, default="default"
+    Encodes the other columns; fitted on the rows that the network trains on and no others.
+    "default": a fresh `TabularPreprocessor`; "passthrough": the columns are finite numbers already.
+group_column : str or int, default=None
+    Column with the subject's id: no feature, but the rows of one subject stay on one side of the
+    internal validation split.
+augmentation : {"light", "medical"}, transform or callable, default=None
+    Random changes of training images; see `ImageLoader`. Never applied in validation or prediction."""
+
+NETWORK_PARAMETERS = """\
+fusion : {"hyper", "concat", "film", "daft", "image", "tabular"}, default="hyper"
+    How image and table are joined. "hyper": the table generates weights of the network that reads the
+    image; "concat", "film", "daft": the paper's rivals on the same backbone; "image", "tabular": one
+    side alone.
+backbone : {"resnet", "vgg"} or callable, default="resnet"
+    Network that reads the image: the paper's pre-activation residual network, its plain network, or
+    ``(in_channels, spatial_dims) -> torch.nn.Module`` giving features (B, C) or a map (B, C, *S).
+base_channels : int, default=16
+    Channels after the first convolution of a built-in backbone; deeper ones are multiples of it.
+dropout : float or sequence of float, default=0.2
+    Dropout probability, or one for each place of the built-in backbone in order.
+external_layers : str or sequence of str, default=None
+    Names or `fnmatch` patterns of the layers whose weights the hypernetwork makes, such as
+    ``"backbone.block4.shortcut*"`` or ``"head.*"``; None: the backbone's own choice.
+hyper_depth : int, default=1
+    Layers of the embedding network; 0 feeds the table straight to the weight generators.
+hyper_width : int, default=32
+    Units of every layer of the embedding network but the last; used from ``hyper_depth=2``.
+embedding_dim : int, default=8
+    Units of its last layer: the size of the embedding; used from ``hyper_depth=1``.
+shared_embedding : bool, default=True
+    One embedding network for all external layers, or one for each.
+hyper_init : {"principled", "residual"}, default="principled"
+    Start of the weight generators: generated weights of the variance that a plain layer's would have,
+    or a plain (pretrained, where the backbone is) layer with a small part that depends on the table.
+pretrain_embedding : int, default=0
+    Epochs in which the embedding network first learns the target from the table alone."""
+
+TRAINING_PARAMETERS = """\
+max_epochs : int, default=100
+    Passes over the training rows.
+lr : float, default=1e-3
+    Learning rate.
+batch_size : int, default=16
+    Rows per step. It has no influence on predictions.
+optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+    Or a torch optimizer class.
+weight_decay : float, default=1e-2
+    The optimizer's weight decay.
+lr_schedule : "cosine", callable or None, default="cosine"
+    "cosine": a short rise, then half a cosine down to zero; None: constant; or
+    ``optimizer -> torch scheduler``, stepped once per epoch.
+{task_training}
+early_stopping : "auto" or bool, default="auto"
+    Hold out part of the training rows, and restore the epoch that is best on them; "auto": from 200
+    training rows. Otherwise the last epoch counts.
+validation_fraction : float, default=0.1
+    Share of the training rows that early stopping holds out.
+n_iter_no_change : int, default=15
+    Epochs without a better one before training stops early.
+monitor : "loss", str or scorer, default="loss"
+    What tells the best epoch on the rows held out: the loss, or a scikit-learn scorer or its name.
+callbacks : list of skorch callbacks, default=None
+    Cloned for each fit.
+net_params : dict, default=None
+    Further settings of the skorch net, such as ``{"iterator_train__num_workers": 2}``.
+warm_start : bool, default=False
+    Go on from the network of the previous fit instead of from a new one."""
+
+MACHINE_PARAMETERS = """\
+device : str or torch.device, default="auto"
+    "auto": CUDA if there is one; the workers of a parallel search spread over the GPUs.
+precision : {"auto", "float32", "bfloat16", "float64"}, default="auto"
+    Of training. "auto": bfloat16 autocast on a CUDA device that has it, else float32.
+random_state : int, RandomState or None, default=None
+    Source of the start, the split, the order of rows, dropout and augmentation. With an int the same
+    machine gives the same model, bit for bit.
+verbose : int, default=0
+    Print a line per epoch, and show a bar while images are decoded, when positive."""
+
+SHARED_ATTRIBUTES = """\
+n_features_in_ : int
+    Number of columns of ``X``.
+feature_names_in_ : ndarray of str
+    Their names, where all are strings.
+image_columns_, tabular_columns_ : list of str
+    Columns that images are read from, and columns that the preprocessor encodes.
+tabular_preprocessor_ : transformer or None
+    The fitted preprocessor.
+image_spec_ : ImageSpec or None
+    Shape, spacing, orientation and intensity rule of the images; later ones are checked against it.
+external_layers_ : tuple of str
+    Names of the layers whose weights the hypernetwork makes.
+module_ : torch.nn.Module
+    The fitted network.
+net_ : skorch.NeuralNet
+    The net that trained it, without data, optimizer and callbacks.
+history_ : DataFrame
+    One row per epoch: losses, learning rate, seconds.
+n_iter_ : int
+    Epochs trained.
+best_epoch_ : int
+    Epoch whose weights were kept, counted from 1."""
+
+
+def _indent(text, spaces):
+    return "\n".join(" " * spaces + line if line else line for line in text.split("\n")).lstrip()
+
+
+def document(cls, *, task_data="", task_training=""):
+    """Fill the shared parameters and attributes into a class docstring, and return the class."""
+    parts = {
+        "data": DATA_PARAMETERS,
+        "network": NETWORK_PARAMETERS,
+        "training": TRAINING_PARAMETERS.replace("{task_training}", task_training),
+        "machine": MACHINE_PARAMETERS,
+        "attributes": SHARED_ATTRIBUTES,
+    }
+    for name, text in parts.items():
+        cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", _indent(text, 4))
+    return cls

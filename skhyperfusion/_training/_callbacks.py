@@ -1,0 +1,182 @@
+"""What happens at the end of an epoch: score it, keep the best, log it, change the learning rate."""
+
+import functools
+import math
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer
+from skorch.callbacks import Callback, LRScheduler
+
+WARM_UP = 0.05  # share of the steps over which the learning rate rises before the cosine takes it down
+
+
+class ValidationScore(Callback):
+    """Score the validation rows after each epoch with a scikit-learn scorer.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        A scorer's name, or a scorer.
+    decode : callable
+        ``outputs (n, K) -> dict`` of what ``predict`` and ``predict_proba`` would return.
+    target : ndarray (n,) or (n, K)
+        True labels or values of the validation rows.
+    name : str
+        Its column in the history.
+    """
+
+    def __init__(self, scoring, decode, target, name):
+        self.scoring = scoring
+        self.decode = decode
+        self.target = target
+        self.name = name
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.outputs_ = []
+
+    def on_batch_end(self, net, training, y_pred=None, **kwargs):
+        if not training:
+            self.outputs_.append(y_pred.detach().double().cpu())
+
+    def on_epoch_end(self, net, **kwargs):
+        predictions = self.decode(torch.cat(self.outputs_).numpy())
+        scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
+        net.history.record(self.name, float(scorer(predictions, None, self.target)))
+
+
+class ClassifierPredictions(ClassifierMixin, BaseEstimator):
+    """What a classifier would answer for rows whose outputs are known; a scorer may ask it."""
+
+    def __init__(self, outputs, classes):
+        self.classes_ = classes
+        self.proba_ = softmax(outputs, axis=1)
+
+    def predict(self, X):
+        return self.classes_[self.proba_.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        return self.proba_
+
+    def decision_function(self, X):
+        log_proba = np.log(self.proba_)
+        return log_proba[:, 1] - log_proba[:, 0] if len(self.classes_) == 2 else log_proba
+
+
+class RegressorPredictions(RegressorMixin, BaseEstimator):
+    """What a regressor would answer for rows whose values are known; a scorer may ask it."""
+
+    def __init__(self, values):
+        self.values_ = values
+
+    def predict(self, X):
+        return self.values_
+
+
+class BestEpoch(Callback):
+    """Keep the weights of the best epoch in memory, and stop when none better comes.
+
+    In memory, since files of parallel fits would collide.
+
+    Parameters
+    ----------
+    monitor : str or None
+        Column of the history that tells the best epoch; None: the last epoch is the best.
+    lower_is_better : bool
+        Whether a smaller value is better.
+    patience : int or None
+        Epochs without a better one before training stops.
+    """
+
+    def __init__(self, monitor, lower_is_better, patience):
+        self.monitor = monitor
+        self.lower_is_better = lower_is_better
+        self.patience = patience
+
+    def initialize(self):
+        self.epoch_ = 0
+        self.value_ = math.inf
+        self.state_ = None
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        record = net.history[-1]
+        if not math.isfinite(record["train_loss"]):
+            raise FloatingPointError(
+                f"Training diverged: the loss of epoch {record['epoch']} is {record['train_loss']}. "
+                f"Lower lr (now {net.lr!r}), or check the scale of the images and of the table."
+            )
+        if self.monitor is None:
+            self._keep(net, record["epoch"], 0.0)
+            return
+        value = record[self.monitor] if self.lower_is_better else -record[self.monitor]
+        if value < self.value_ or self.state_ is None:
+            self._keep(net, record["epoch"], value)
+        elif record["epoch"] - self.epoch_ >= self.patience:
+            net.stop_requested_ = True
+
+    def _keep(self, net, epoch, value):
+        self.epoch_, self.value_ = epoch, value
+        self.state_ = {name: tensor.detach().clone() for name, tensor in net.module_.state_dict().items()}
+
+
+class EpochLog(Callback):
+    """Note the learning rate of each epoch, and print a line where asked.
+
+    Parameters
+    ----------
+    verbose : int
+        Print when positive.
+    """
+
+    def __init__(self, verbose):
+        self.verbose = verbose
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+        if self.verbose > 0:
+            print(_epoch_line(history_row(net.history[-1]), net.max_epochs), flush=True)
+
+
+def history_row(record):
+    """Keep what a person wants of a skorch record: no batches, no counts, no flags of the best epoch."""
+    row = {name: value for name, value in record.items() if not name.endswith(("batches", "_count", "_best"))}
+    row["seconds"] = row.pop("dur")
+    return row
+
+
+def _epoch_line(row, max_epochs):
+    numbers = [f"{name} {row[name]:.4g}" for name in row if name not in ("epoch", "seconds")]
+    epoch = f"{row['epoch']:>{len(str(max_epochs))}}/{max_epochs}"
+    return "  ".join([f"epoch {epoch}", *numbers, f"{row['seconds']:.2f} s"])
+
+
+def cosine_with_warm_up(step, n_steps):
+    """Factor of the learning rate: up over the first steps, then down a half cosine to zero."""
+    n_warm_up = max(1, round(WARM_UP * n_steps))
+    if step < n_warm_up:
+        return (step + 1) / n_warm_up
+    progress = (step - n_warm_up) / max(1, n_steps - n_warm_up)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def schedule(lr_schedule, n_steps):
+    if lr_schedule is None:
+        return []
+    if lr_schedule == "cosine":
+        factor = functools.partial(cosine_with_warm_up, n_steps=n_steps)
+        policy = torch.optim.lr_scheduler.LambdaLR
+        return [("lr", LRScheduler(policy, lr_lambda=factor, step_every="batch", event_name=None))]
+    return [("lr", LRScheduler(_SchedulerFactory(lr_schedule), event_name=None))]
+
+
+class _SchedulerFactory:
+    """Calls the user's ``optimizer -> scheduler`` without skorch's own arguments."""
+
+    def __init__(self, factory):
+        self.factory = factory
+
+    def __call__(self, optimizer, **_):
+        return self.factory(optimizer)

@@ -1,0 +1,40 @@
+"""Where a fit runs, in which precision, and with which random numbers."""
+
+import contextlib
+import multiprocessing
+import threading
+
+import torch
+
+# Dropout draws from torch's global generator, so two seeded fits in one process take turns.
+_seeded_region = threading.RLock()
+
+
+@contextlib.contextmanager
+def seeded(seed, device):
+    """Seed torch inside the block, and leave its global random state as it was found."""
+    with _seeded_region:
+        cuda = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.default_generator.manual_seed(seed)
+            if cuda:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            yield
+
+
+def spread_device(device):
+    """Resolve "auto", and spread the workers of a parallel search over the GPUs there are."""
+    if device != "auto":
+        return torch.device(device)
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    digits = "".join(filter(str.isdigit, multiprocessing.current_process().name))
+    return torch.device("cuda", (int(digits or 1) - 1) % torch.cuda.device_count())
+
+
+def resolve_precision(precision, device):
+    """Resolve "auto": bfloat16 on a CUDA device that has it, else float32."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

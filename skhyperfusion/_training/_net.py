@@ -1,0 +1,140 @@
+"""The skorch net that trains a fusion network."""
+
+import multiprocessing
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.utils import to_device
+
+from skhyperfusion._dataset import BatchSampler, pass_batch
+from skhyperfusion._inference import channels_last
+
+
+class StopTraining(KeyboardInterrupt):
+    """Ends the training loop at the end of an epoch; no one pressed a key."""
+
+
+class FusionNet(NeuralNet):
+    """skorch net for batches of images, tables, targets and weights.
+
+    Parameters
+    ----------
+    augmentation : callable or None
+        ``(image, generator) -> image``, applied to training batches on the device.
+    precision : {"float32", "bfloat16", "float64"}
+        "bfloat16": float32 weights under autocast.
+    seed : int
+        Seed of the order of rows, of the views drawn and of the augmentation.
+    """
+
+    def __init__(self, module, *args, augmentation=None, precision="float32", seed=0, **kwargs):
+        super().__init__(module, *args, **kwargs)
+        self.augmentation = augmentation
+        self.precision = precision
+        self.seed = seed
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+        ]
+
+    def initialize(self):
+        super().initialize()
+        order, augmentation = np.random.SeedSequence(self.seed).generate_state(2)
+        self.order_generator_ = torch.Generator().manual_seed(int(order))
+        self.augmentation_generator_ = torch.Generator(self.device).manual_seed(int(augmentation))
+        self.interrupted_ = self.stop_requested_ = False
+        return self
+
+    def get_iterator(self, dataset, training=False):
+        """Load batches by index; ``net_params`` may set what torch's DataLoader takes."""
+        prefix = "iterator_train" if training else "iterator_valid"
+        kwargs = {"collate_fn": pass_batch, **self.get_params_for(prefix)}
+        if multiprocessing.parent_process() is not None:
+            kwargs["num_workers"] = 0  # a daemonic child of a parallel search may have no children
+        batch_size = kwargs.pop("batch_size", self.batch_size)
+        generator = self.order_generator_ if kwargs.pop("shuffle", training) else None
+        kwargs.setdefault("batch_sampler", BatchSampler(len(dataset), batch_size, generator=generator))
+        kwargs.setdefault("generator", self.order_generator_)
+        return getattr(self, prefix)(dataset, **kwargs)
+
+    def infer(self, x, **fit_params):
+        inputs = {name: value.to(self.device, non_blocking=True) for name, value in x.items()}
+        image = inputs.pop("image", None)
+        with torch.autocast(self._device_type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            if image is None:
+                return self.module_(**inputs, **fit_params)
+            if self.module_.training:
+                return self.module_(image=self._training_view(image), **inputs, **fit_params)
+            views = [view.contiguous(memory_format=channels_last(view)) for view in image.unbind(1)]
+            return torch.stack([self.module_(image=view, **inputs, **fit_params) for view in views]).mean(0)
+
+    @property
+    def _device_type(self):
+        return torch.device(self.device).type
+
+    def _training_view(self, image):
+        """One view per sample, drawn at random, then augmented: (B, V, C, *S) -> (B, C, *S)."""
+        generator = self.augmentation_generator_
+        if image.shape[1] == 1:
+            image = image[:, 0]
+        else:
+            rows = torch.arange(len(image), device=image.device)
+            view = torch.randint(image.shape[1], (len(image),), generator=generator, device=image.device)
+            image = image[rows, view]
+        if self.augmentation is not None:
+            image = self.augmentation(image, generator)
+        return image.contiguous(memory_format=channels_last(image))
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        target, weight = to_device(y_true, self.device)
+        if y_pred.dtype == torch.bfloat16:
+            y_pred = y_pred.float()
+        loss = self.criterion_(y_pred, target)
+        if loss.ndim > 1:
+            loss = loss.mean(dim=1)  # over the outputs of a multi-output regression
+        # Weights have mean one over the training rows, so a plain mean keeps every row's share the same
+        # in whatever batch it falls.
+        return (loss * weight).mean()
+
+    def fit_loop(self, X, y=None, epochs=None, **kwargs):
+        # skorch swallows a KeyboardInterrupt; here the estimator is told, and raises it again.
+        try:
+            return super().fit_loop(X, y, epochs, **kwargs)
+        except StopTraining:
+            return self
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            return self
+
+    def notify(self, method_name, **cb_kwargs):
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            # skorch's own EarlyStopping ends training by this exception: no key was pressed.
+            if method_name != "on_epoch_end" or not any(map(_has_run_out, self.callbacks_)):
+                raise
+            self.stop_requested_ = True
+        if method_name == "on_epoch_end" and self.stop_requested_:
+            raise StopTraining
+
+    def strip(self):
+        """Drop what only training needs: a pickle then holds no row, and does not grow with the data.
+
+        The weights move to the CPU, so that a pickle from a machine with a GPU opens on one without.
+        """
+        self.module_.to("cpu")
+        self.device = "cpu"
+        self.trim_for_prediction()
+        self.augmentation = None
+        self.order_generator_ = self.augmentation_generator_ = None
+
+
+def _has_run_out(named_callback):
+    callback = named_callback[1]
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience

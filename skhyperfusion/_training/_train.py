@@ -1,0 +1,135 @@
+"""Train a fusion network, and keep its best epoch."""
+
+import pandas as pd
+import torch
+from torch import nn
+
+from skhyperfusion._dataset import BatchSampler
+from skhyperfusion._inference import channels_last
+from skhyperfusion._training._callbacks import BestEpoch, EpochLog, history_row, schedule
+from skhyperfusion._training._net import FusionNet
+
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+class TrainedNet:
+    """Outcome of `train`: the net, one history row per epoch, the best epoch, whether Ctrl-C ended it."""
+
+    def __init__(self, net, history, best_epoch):
+        self.net = net
+        self.history = history
+        self.best_epoch = best_epoch
+        self.interrupted = net.interrupted_
+
+
+def train(
+    module,
+    train_set,
+    *,
+    valid_set=None,
+    task="regression",
+    max_epochs=100,
+    lr=1e-3,
+    batch_size=16,
+    optimizer="adamw",
+    weight_decay=1e-2,
+    lr_schedule="cosine",
+    monitor=None,
+    patience=None,
+    callbacks=None,
+    net_params=None,
+    augmentation=None,
+    device="cpu",
+    precision="float32",
+    seed=0,
+    verbose=0,
+):
+    """Train a network on a data set, and keep its best epoch.
+
+    Parameters
+    ----------
+    module : FusionNetwork
+        Network; trained in place.
+    train_set, valid_set : FusionDataset
+        Rows with targets and weights. Without ``valid_set`` the last epoch counts.
+    task : {"classification", "regression"}
+        Cross-entropy over class codes, or mean squared error.
+    monitor : ValidationScore or None
+        What tells the best epoch; None: the validation loss.
+    patience : int or None
+        Epochs without a better one before training stops.
+    callbacks : list of skorch callbacks, optional
+        Used as they are: pass clones.
+    net_params : dict, optional
+        Further settings of the skorch net; they win over the ones made here.
+
+    Returns
+    -------
+    TrainedNet
+        With its module on ``device``, in the state of the best epoch.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C came before the first epoch ended: there is nothing to keep.
+    """
+    criterion = nn.CrossEntropyLoss if task == "classification" else nn.MSELoss
+    best = BestEpoch(
+        None if valid_set is None else "valid_loss" if monitor is None else monitor.name,
+        lower_is_better=monitor is None,
+        patience=patience,
+    )
+    n_steps = max_epochs * len(BatchSampler(len(train_set), batch_size))
+    settings = {
+        "criterion": criterion,
+        "criterion__reduction": "none",
+        "optimizer": OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer,
+        "optimizer__weight_decay": weight_decay,
+        "lr": lr,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "train_split": None if valid_set is None else _Hold(valid_set),
+        "device": str(device),
+        "verbose": 0,
+        **(net_params or {}),
+    }
+    net = FusionNet(
+        _with_precision(module, precision, train_set),
+        augmentation=augmentation,
+        precision=precision,
+        seed=seed,
+        callbacks=[
+            *([] if monitor is None else [("monitor", monitor)]),
+            ("best", best),
+            ("log", EpochLog(verbose)),
+            *schedule(lr_schedule, n_steps),
+            *(callbacks or []),
+        ],
+        **settings,
+    )
+    net.fit(train_set)
+    if best.state_ is None:
+        raise KeyboardInterrupt
+    net.module_.load_state_dict(best.state_)
+    epochs = [record for record in net.history if "dur" in record]  # Ctrl-C leaves one unfinished
+    trained = TrainedNet(net, pd.DataFrame(map(history_row, epochs)), best.epoch_)
+    net.strip()
+    return trained
+
+
+def _with_precision(module, precision, train_set):
+    if precision == "float64":
+        return module.double()
+    if isinstance(train_set.images, torch.Tensor):
+        module = module.to(memory_format=channels_last(train_set.images[:, 0]))
+    return module.float()
+
+
+class _Hold:
+    """skorch's ``train_split`` for a validation set that is made already."""
+
+    def __init__(self, valid_set):
+        self.valid_set = valid_set
+
+    def __call__(self, dataset, y=None, **_):
+        return dataset, self.valid_set
