@@ -88,7 +88,7 @@ def _finite_matrix(table, index):
                 f"(the first holds {column.iloc[bad[0]]!r}). Use tabular_preprocessor='default', or one "
                 "that imputes and encodes such values."
             )
-    return frame.to_numpy(dtype=np.float64)
+    return frame.to_numpy(dtype=np.float64, copy=True)  # pandas 3 gives a view that may not be written to
 
 
 class FusionDataset(Dataset):

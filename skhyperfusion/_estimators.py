@@ -4,17 +4,15 @@ import functools
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
 
 from skhyperfusion._base import BaseHyperFusion
 from skhyperfusion._parameters import document
+from skhyperfusion._target import check_labels, check_values
 from skhyperfusion._training._callbacks import ClassifierPredictions, RegressorPredictions
-from skhyperfusion._validation import InstanceOf, Nothing, OneOf, listing
+from skhyperfusion._validation import InstanceOf, Nothing, OneOf
 
 
 @functools.partial(
@@ -227,17 +225,8 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
 
     def _check_target(self, frame, y):
         """Set ``classes_``, and return the class codes of the rows."""
-        _check_no_gap(y, frame.index)
-        validate_data(self, "no_validation", y, skip_check_array=True)
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        _check_length(frame, y)
+        y = check_labels(y, frame.index, name=type(self).__name__)
         classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"HyperFusionClassifier needs at least two classes in y, but y holds one class only: "
-                f"{classes[0]!r}, in all {len(y)} rows."
-            )
         if self._continues() and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"warm_start=True goes on with the classes {self.classes_.tolist()}, but y holds "
@@ -439,10 +428,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
 
     def _check_target(self, frame, y):
         """Note the target's shape, and return its values (n, K)."""
-        _check_no_gap(y, frame.index)
-        y = validate_data(self, "no_validation", y, y_numeric=True, multi_output=True)
-        _check_length(frame, y)
-        y = np.asarray(y, dtype=np.float64)
+        y = check_values(y, frame.index, name=type(self).__name__)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if self._continues() and n_outputs != self._n_outputs:
             raise ValueError(
@@ -478,24 +464,3 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
     def _unscale(self, values):
         values = values * self.target_scale_ + self.target_mean_
         return values[:, 0] if self._target_is_1d else values
-
-
-def _check_length(frame, y):
-    if len(y) != len(frame):
-        raise ValueError(
-            f"X and y must have the same number of rows. Found input variables with inconsistent numbers of "
-            f"samples: [{len(frame)}, {len(y)}]"
-        )
-
-
-def _check_no_gap(y, index):
-    """Refuse a target with gaps, naming the rows."""
-    if y is None or np.ndim(y) == 0:
-        return
-    values = np.asarray(y, dtype=object)
-    gaps = np.flatnonzero(pd.isna(values).reshape(len(values), -1).any(axis=1))
-    if len(gaps):
-        rows = listing([index[i] for i in gaps if i < len(index)])
-        raise ValueError(
-            f"Input y contains NaN: the target is missing in {rows}. Drop them from X and y before fitting."
-        )
