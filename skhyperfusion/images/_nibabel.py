@@ -26,7 +26,15 @@ _silent.propagate = False
 
 def read_volume_header(path: str) -> RawHeader:
     """Return shape and affine (mm) of a NIfTI-1/2, Analyze or MGH file; reads its first kilobyte."""
-    return _describe(_read_header(path))
+    header = _read_header(path)
+    described = _describe(header)
+    end, source = _data_end(header), _data_path(path)
+    if not source.lower().endswith((".gz", ".mgz")) and os.path.getsize(source) < end:
+        raise BadImage(
+            f"is cut short: its header asks for {end} bytes, and there are {os.path.getsize(source)}. "
+            "Restore the file, or drop the row."
+        )
+    return described
 
 
 def read_volume(path: str) -> RawImage:

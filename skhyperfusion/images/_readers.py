@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from skhyperfusion._columns import image_suffixes
 from skhyperfusion.images._fingerprint import fingerprint
@@ -91,26 +93,27 @@ def _read_npy_header(path: str) -> RawHeader:
     return _read_npy(path).header
 
 
+_ORIENTATION = 0x0112  # the EXIF and TIFF tag
 # Pillow decodes these to one grey channel without losing a bit; everything else becomes RGB.
 _GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N", "LA", "La"}
 
 
-def _open_picture(path: str):
-    from PIL import Image
-
-    image = Image.open(path)
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        n_frames = image.n_frames
-        image.close()
-        raise BadImage(
-            f"has {n_frames} pages. Save the page you want, or the stack as a .npy or NIfTI volume."
-        )
-    exif = Image.Exif()
-    # Image.getexif would decode a PNG that has none.
-    exif.load(image.info.get("exif"))
-    if image.format == "TIFF":
-        exif = image.getexif()
-    return image, exif.get(0x0112, 1)
+@contextmanager
+def _open_picture(path: str) -> Iterator[tuple[Any, int]]:
+    """Open a picture without decoding it; also give the EXIF code of how it must be turned."""
+    # From a file object: given a path, Pillow 13 maps an uncompressed TIFF into memory, and mixes up the
+    # rows of one that must be turned on its side.
+    with open(path, "rb") as file, Image.open(file) as image:
+        if image.format == "TIFF":
+            if getattr(image, "n_frames", 1) > 1:
+                raise BadImage(
+                    f"has {image.n_frames} pages. Save one of them, or the stack as a .npy or NIfTI volume."
+                )
+            yield image, image.tag_v2.get(_ORIENTATION, 1)
+        else:
+            exif = Image.Exif()
+            exif.load(image.info.get("exif"))  # Image.getexif would decode a PNG that has none
+            yield image, exif.get(_ORIENTATION, 1)
 
 
 def _is_grey(image) -> bool:
@@ -121,9 +124,9 @@ def _is_grey(image) -> bool:
 
 
 def _read_picture_header(path: str) -> RawHeader:
-    image, turn = _open_picture(path)
-    with image:
-        width, height = image.size
+    with _open_picture(path) as (image, turn):
+        # Pillow's versions differ in whether the size of a TIFF is that before or after turning it.
+        width, height = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
         shape = (width, height) if turn in (5, 6, 7, 8) else (height, width)
         return RawHeader(shape if _is_grey(image) else (*shape, 3), None, "picture")
 
@@ -142,13 +145,14 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def _read_picture(path: str) -> RawImage:
-    image, turn = _open_picture(path)
-    with image:
+    with _open_picture(path) as (image, turn):
+        if image.format == "TIFF":
+            turn = 1  # Pillow turns it while decoding
         if not _is_grey(image):
             image = image.convert("RGB")
         elif image.mode in ("P", "LA", "La", "1"):
             image = image.convert("L")
-        voxels = np.asarray(image)
+        voxels = np.array(image)
     return RawImage(_UPRIGHT.get(turn, _UPRIGHT[1])(voxels), None, "picture")
 
 

@@ -339,7 +339,7 @@ def _called(function: Callable[[Any], Any], value: Any) -> Any:
     except BadImage:
         raise
     except Exception as error:  # readers meet arbitrary bytes; the caller adds row, column and path
-        said = str(error) or "no further word"
+        said = " ".join(str(error).split())[:300] or "no further word"
         raise BadImage(
             f"cannot be read ({type(error).__name__}: {said}). It is damaged, or of another format than its "
             "suffix says: restore it, or drop the row."
