@@ -148,7 +148,8 @@ def clean_tabular(frame, *, numeric=None):
     Returns
     -------
     DataFrame of shape (n_samples, n_columns)
-        Columns of float64 or of object (str or NaN), which share no memory with ``frame``.
+        Columns of float64 or of object (str or NaN), which share no memory with ``frame``. Only a column of
+        the dtype ``category`` whose text reads as numbers stays one, lest it be taken for numbers next time.
 
     Examples
     --------
@@ -169,22 +170,27 @@ def clean_tabular(frame, *, numeric=None):
 
 
 def _clean(frame, name, column, wanted):
-    """Float64 or object array of one column; ``wanted``: numbers (True), text (False) or either (None)."""
+    """Clean one column: to numbers if ``wanted``, to text if it is False, to either if it is None."""
     if holds_numbers(column.dtype) and wanted is not False:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    else:
-        cells = cells_of(column)
-        if wanted is None and isinstance(column.dtype, pd.CategoricalDtype):
-            wanted = False
-        read = [None] if wanted is False else [as_number(cell) for cell in cells]
-        strangers = [i for i, number in enumerate(read) if number is None]
-        if strangers:
-            if wanted:
-                raise ValueError(_no_number_message(frame, name, cells, strangers))
-            if wanted is None:
-                _warn_of_stray_text(frame, name, cells, read, strangers)
-            return _text(frame, name, cells)
-        values = np.array(read, dtype=np.float64)
+        return _finite(frame, name, values, column)
+    cells = cells_of(column)
+    if wanted is False:
+        return _text(frame, name, cells)
+    read = [as_number(cell) for cell in cells]
+    strangers = [i for i, number in enumerate(read) if number is None]
+    if wanted is None and isinstance(column.dtype, pd.CategoricalDtype):
+        text = _text(frame, name, cells)
+        return text if strangers else pd.Categorical(text)
+    if not strangers:
+        return _finite(frame, name, np.array(read, dtype=np.float64), column)
+    if wanted:
+        raise ValueError(_no_number_message(frame, name, cells, strangers))
+    _warn_of_stray_text(frame, name, cells, read, strangers)
+    return _text(frame, name, cells)
+
+
+def _finite(frame, name, values, column):
     infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
         raise ValueError(infinity_message(frame, infinite[0], name, column.iloc[infinite[0]]))

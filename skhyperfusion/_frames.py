@@ -42,14 +42,13 @@ def as_frame(X):
             + ("; pass pandas.DataFrame(X)." if isinstance(X, Mapping) else ".")
         )
     elif _looks_like_series(X):
-        raise ValueError(
-            f"Expected a 2-dimensional container but got {type(X)} instead. Reshape your data: "
-            "pass X.to_frame() if it is one column, or a DataFrame of one row if it is one sample."
-        )
+        raise ValueError(_series_message(X))
     elif type(X).__module__.partition(".")[0] == "polars":
         frame = pd.DataFrame({name: _from_polars(X.get_column(name)) for name in X.columns})
     elif callable(getattr(X, "to_pandas", None)):
         frame = X.to_pandas()
+        if not isinstance(frame, pd.DataFrame):
+            raise ValueError(_series_message(X))
     elif hasattr(X, "__dataframe__") and not hasattr(X, "__array__"):
         frame = _from_interchange(X)
     elif isinstance(X, list | tuple):
@@ -101,9 +100,9 @@ def _from_rows(rows):
             f"The rows of X differ in length: row 0 has {lengths[0]} cells, row {odd} "
             + (f"has {lengths[odd]}." if lengths[odd] >= 0 else f"is {show(rows[odd])}.")
         )
+    if getattr(rows[0], "ndim", 1) > 1 or any(isinstance(cell, list | tuple) for cell in rows[0]):
+        raise ValueError(_too_many_dimensions(1 + getattr(rows[0], "ndim", 2)))
     rows = [row if isinstance(row, list | tuple) else list(np.asarray(row)) for row in rows]
-    if any(isinstance(cell, list | tuple) for cell in rows[0]) or np.ndim(rows[0][:1]) > 2 > len(rows[0]):
-        raise ValueError(_too_many_dimensions(3))
     return pd.DataFrame(rows)
 
 
@@ -128,6 +127,13 @@ def _from_array(array):
     if array.dtype.kind == "V":
         raise ValueError(f"X has the dtype {array.dtype}; pass pandas.DataFrame(X).")
     return pd.DataFrame(array)
+
+
+def _series_message(X):
+    return (
+        f"Expected a 2-dimensional container but got {type(X)} instead. Reshape your data: "
+        "pass X.to_frame() if it is one column, or a DataFrame of one row if it is one sample."
+    )
 
 
 def _one_dimensional(found):

@@ -14,6 +14,7 @@ from skhyperfusion._cells import cell_name, cells_of, clean_tabular, holds_numbe
 from skhyperfusion._columns import check_table, resolve_columns
 from skhyperfusion._imputation import make_imputer
 from skhyperfusion._validation import (
+    AnyOf,
     Boolean,
     HasMethods,
     InstanceOf,
@@ -30,7 +31,7 @@ _RULES = {
         OneOf("auto"),
         InstanceOf(str),
         Number(int),
-        SequenceOf(InstanceOf(str, int, np.integer), empty=True),
+        SequenceOf(AnyOf(InstanceOf(str), Number(int)), empty=True),
         Nothing(),
     ],
     "imputer": [
@@ -154,12 +155,14 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             on_no_image="ignore",
         )
         table = clean_tabular(frame[list(roles.tabular)])
+        numeric = [name for name, column in table.items() if column.dtype == np.float64]
+        table = table.astype(dict.fromkeys(table.columns.difference(numeric), object))
         kept = self._keep(table)
         if not kept and not roles.image:
             raise ValueError(self._nothing_left(table))
         self.image_columns_ = list(roles.image)
-        self.numeric_columns_ = [name for name in kept if table[name].dtype == np.float64]
-        self.categorical_columns_ = [name for name in kept if name not in self.numeric_columns_]
+        self.numeric_columns_ = [name for name in kept if name in numeric]
+        self.categorical_columns_ = [name for name in kept if name not in numeric]
         self.dropped_columns_ = [n for n in frame.columns if n not in kept and n not in roles.image]
         self.column_transformer_ = None
         if kept:
@@ -229,7 +232,8 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         reasons += [f"{listing(constant, noun='column')} the same in every row"] * bool(constant)
         return (
             f"The table holds no usable column (n_samples={len(table)}): "
-            f"{'; '.join(reasons) or 'it has none'}. {type(self).__name__} needs a column that differs between rows."
+            f"{'; '.join(reasons) or 'it has none'}. "
+            f"{type(self).__name__} needs a column that differs between rows."
         )
 
     def _select(self, table):
@@ -376,7 +380,7 @@ def _names_out(transformer, names, n_columns):
 
 
 def _distinct(names):
-    """Number names that repeat, as those of category "b_c" of column "a" and category "c" of "a_b" do."""
+    """Tell repeated names apart by a number: category b_c of column a and category c of column a_b."""
     distinct = []
     for name in names:
         number, candidate = 1, name

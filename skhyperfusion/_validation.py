@@ -10,7 +10,7 @@ import inspect
 import math
 import numbers
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -204,8 +204,26 @@ class RandomState(Rule):
         return "None, an integer in [0, 4294967295] or a numpy.random.RandomState"
 
 
+class AnyOf(Rule):
+    """What keeps one of some rules: for the items of a sequence."""
+
+    def __init__(self, *rules):
+        self.rules = rules
+
+    @property
+    def names(self):
+        return tuple(name for rule in self.rules for name in rule.names)
+
+    def accepts(self, value):
+        return any(rule.accepts(value) for rule in self.rules)
+
+    def __str__(self):
+        *first, last = (str(rule) for rule in self.rules)
+        return f"{', '.join(first)} or {last}" if first else last
+
+
 class SequenceOf(Rule):
-    """A list, tuple or 1-D array whose items all keep a rule, of any length or of one of `lengths`."""
+    """A list, tuple, range or 1-D array whose items all keep a rule, of any length or of one of `lengths`."""
 
     def __init__(self, rule, lengths=None, empty=False):
         self.rule, self.empty = rule, empty
@@ -216,7 +234,7 @@ class SequenceOf(Rule):
         return self.rule.names
 
     def accepts(self, value):
-        if not isinstance(value, list | tuple) and not (isinstance(value, np.ndarray) and value.ndim == 1):
+        if not isinstance(value, list | tuple | range) and getattr(value, "ndim", None) != 1:
             return False
         if len(value) == 0:
             return self.empty
@@ -256,13 +274,13 @@ def check_parameters(estimator, rules: Mapping[str, Sequence[Rule]]):
     """
     for parameter, choices in rules.items():
         value = getattr(estimator, parameter)
-        if any(rule.accepts(value) for rule in choices):
+        wanted = AnyOf(*choices)
+        if wanted.accepts(value):
             continue
-        names = [name for rule in choices for name in rule.names]
-        wrong = value if isinstance(value, str) else _first_stranger(value, names)
-        hint = did_you_mean(wrong, names) or "."
+        wrong = value if isinstance(value, str) else _first_stranger(value, wanted.names)
+        hint = did_you_mean(wrong, wanted.names) or "."
         raise InvalidParameterError(
-            f"The {parameter!r} parameter of {type(estimator).__name__} must be {_any_of(choices)}. "
+            f"The {parameter!r} parameter of {type(estimator).__name__} must be {wanted}. "
             f"Got {show(value)} instead{hint}"
         )
 
@@ -271,11 +289,6 @@ def _first_stranger(value, names):
     if not isinstance(value, list | tuple):
         return None
     return next((item for item in value if isinstance(item, str) and item not in names), None)
-
-
-def _any_of(parts: Iterable[Rule]):
-    *first, last = (str(part) for part in parts)
-    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _article(noun):
