@@ -1,6 +1,7 @@
 """The primary networks of the paper, for images of any size from one voxel up."""
 
 import math
+import numbers
 from collections import OrderedDict
 
 from torch import nn
@@ -18,7 +19,7 @@ def spread_dropout(dropout, shares):
 
     A number d gives each place ``min(d * share, (1 + d) / 2)``: with d = 0.2 the rates of the paper.
     """
-    if isinstance(dropout, (int, float)):
+    if isinstance(dropout, numbers.Real):
         rates = tuple(min(dropout * share, (1 + dropout) / 2) for share in shares)
     else:
         rates = tuple(dropout)

@@ -83,7 +83,8 @@ class ExternalConv(nn.Module):
     Holds no parameters of its own: they are external, made by a hypernetwork.
 
     A kernel of one voxel without padding is a subsampling and a batched matrix product. Any other
-    is one convolution with a group for each sample.
+    is one convolution with a group for each sample: on a CPU 1.1 to 6 times faster than a loop over
+    the samples, but for one to three input channels, where a loop saves a tenth.
 
     Parameters
     ----------
@@ -174,8 +175,12 @@ class ExternalConv(nn.Module):
         return out if bias is None else out + bias.reshape(*bias.shape, *(1,) * self.spatial_dims)
 
     def prefers_basis(self, image, embedding_dim):
-        """Return whether the basis way is the cheaper one: when there is a single position a sample."""
-        return math.prod(image.shape[2:]) == 1 and embedding_dim < image.shape[1] // self.groups
+        """Return whether the basis way is the cheaper one: for a single position a sample.
+
+        With more positions, or from some 16 components up, its E + 1 convolutions cost more than
+        building the weights.
+        """
+        return math.prod(image.shape[2:]) == 1 and embedding_dim <= 16
 
     def _check(self, image, weight, bias):
         _check_rows("ExternalConv", image, weight, bias)

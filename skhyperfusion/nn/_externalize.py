@@ -170,9 +170,9 @@ def _obstacle(layer):
     kind = next((kind for kind in kinds if isinstance(layer, kind)), None)
     if kind is None:
         return f"a {type(layer).__name__}; only Linear, Conv1d, Conv2d and Conv3d can be"
-    if type(layer).forward is not kind.forward or isinstance(
-        layer, nn.modules.linear.NonDynamicallyQuantizableLinear
-    ):
+    # The projection inside nn.MultiheadAttention, of which only the weight is read.
+    inside_attention = isinstance(layer, nn.modules.linear.NonDynamicallyQuantizableLinear)
+    if type(layer).forward is not kind.forward or inside_attention:
         return f"a {type(layer).__name__}, which does more than a {kind.__name__}"
     if not isinstance(layer._parameters.get("weight"), nn.Parameter):
         return "parametrised (weight norm, spectral norm or the like); remove the parametrisation first"

@@ -1,6 +1,7 @@
 """The network that is fitted: backbone, head, and the fusion that joins the table to them."""
 
 import itertools
+import numbers
 
 import torch
 from torch import nn
@@ -10,6 +11,27 @@ from skhyperfusion.nn._generator import INITIALISATIONS
 from skhyperfusion.nn._names import did_you_mean, listing
 from skhyperfusion.nn._norm import weighted_rows
 from skhyperfusion.nn._primary import build_primary
+
+
+def _check_choices(fusion, hyper_init):
+    for name, value, choices in (("fusion", fusion, FUSIONS), ("hyper_init", hyper_init, INITIALISATIONS)):
+        if value not in choices:
+            raise ValueError(
+                f"{name!r} must be one of {listing(list(choices))}. "
+                f"Got {value!r} instead{did_you_mean(value, choices)}."
+            )
+
+
+def _check_inputs(fusion, kind, n_tabular_features, has_image):
+    if kind.uses_table and not n_tabular_features:
+        raise ValueError(
+            f"fusion={fusion!r} needs tabular features, and there are none; fusion='image' needs none."
+        )
+    if kind.uses_image and not has_image:
+        raise ValueError(
+            f"fusion={fusion!r} needs images: give 'in_channels' and 'spatial_shape'; "
+            f"fusion='tabular' needs none."
+        )
 
 
 class FusionNetwork(nn.Module):
@@ -94,30 +116,13 @@ class FusionNetwork(nn.Module):
         hyper_init="principled",
     ):
         super().__init__()
-        if fusion not in FUSIONS:
-            raise ValueError(
-                f"'fusion' must be one of {listing(list(FUSIONS))}. "
-                f"Got {fusion!r} instead{did_you_mean(fusion, FUSIONS)}."
-            )
-        if hyper_init not in INITIALISATIONS:
-            raise ValueError(
-                f"'hyper_init' must be one of {listing(INITIALISATIONS)}. "
-                f"Got {hyper_init!r} instead{did_you_mean(hyper_init, INITIALISATIONS)}."
-            )
+        _check_choices(fusion, hyper_init)
         kind = FUSIONS[fusion]
-        if kind.uses_table and not n_tabular_features:
-            raise ValueError(
-                f"fusion={fusion!r} needs tabular features, and there are none; fusion='image' needs none."
-            )
-        if kind.uses_image and (in_channels is None or spatial_shape is None):
-            raise ValueError(
-                f"fusion={fusion!r} needs images: give 'in_channels' and 'spatial_shape'; "
-                f"fusion='tabular' needs none."
-            )
+        has_image = in_channels is not None and spatial_shape is not None
+        _check_inputs(fusion, kind, n_tabular_features, has_image)
         self.n_tabular_features = n_tabular_features
         self.image_shape = (in_channels, *spatial_shape) if kind.uses_image else None
-        parts = nn.ModuleDict()
-        primary = None
+        parts, primary = nn.ModuleDict(), None
         if kind.uses_image:
             primary = build_primary(
                 backbone, in_channels=in_channels, spatial_shape=spatial_shape,
@@ -135,16 +140,17 @@ class FusionNetwork(nn.Module):
             embedding_dim=embedding_dim,
             shared_embedding=shared_embedding,
             init=hyper_init,
-            dropout=dropout if isinstance(dropout, (int, float)) else tuple(dropout)[-1],
+            dropout=dropout if isinstance(dropout, numbers.Real) else tuple(dropout)[-1],
             external_layers=external_layers if isinstance(external_layers, str) else tuple(external_layers),
         )
         self.fusion = kind(setting)
-        if kind.uses_image:
+        if primary:
             parts["head"] = primary.make_head(n_outputs, n_joined=self.fusion.n_joined)
         self._takes_condition = bool(primary and primary.takes_condition)
         self.external_layers = tuple(self.fusion.attach(parts))
-        self.backbone = parts["backbone"] if kind.uses_image else None
-        self.head = parts["head"] if kind.uses_image else None
+        # Read back: a backbone that is a single layer may have been replaced.
+        self.backbone = parts["backbone"] if primary else None
+        self.head = parts["head"] if primary else None
 
     def forward(self, image=None, tabular=None, sample_weight=None):
         """Return the outputs (B, n_outputs).

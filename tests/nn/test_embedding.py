@@ -1,0 +1,124 @@
+import pytest
+import torch
+from torch import nn
+
+from skhyperfusion.nn import BatchNorm, EmbeddingNetwork
+from skhyperfusion.nn._norm import measure_statistics, weighted_rows
+
+
+def _double(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_embedding_network_has_the_layers_of_the_paper(depth):
+    net = EmbeddingNetwork(5, depth=depth, width=16, embedding_dim=4)
+    assert [type(layer) for layer in net.layers] == [nn.Linear, BatchNorm, nn.PReLU] * depth
+    linear = [layer for layer in net.layers if isinstance(layer, nn.Linear)]
+    assert [layer.in_features for layer in linear] == [5] + [16] * (depth - 1)
+    assert [layer.out_features for layer in linear] == [16] * (depth - 1) + [4]
+    assert net.embedding_dim == 4
+
+
+def test_embedding_network_of_depth_0_is_the_table():
+    net = EmbeddingNetwork(5, depth=0)
+    tabular = _double(3, 5)
+    assert net(tabular) is tabular or torch.equal(net(tabular), tabular)
+    assert net.embedding_dim == 5
+    assert list(net.parameters()) == []
+
+
+def test_embedding_of_a_row_does_not_depend_on_the_batch_when_evaluating():
+    net = EmbeddingNetwork(5, depth=2).double()
+    net(_double(20, 5))  # moves the running statistics
+    net.eval()
+    tabular = _double(7, 5)
+    torch.testing.assert_close(net(tabular)[2:3], net(tabular[2:3]), rtol=1e-12, atol=1e-12)
+
+
+def test_embedding_when_training_on_one_row_uses_and_keeps_the_running_statistics():
+    net = EmbeddingNetwork(5, depth=2).double().train()
+    net(_double(20, 5))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    row = _double(1, 5)
+    out = net(row)
+    torch.testing.assert_close(out, net.eval()(row), rtol=0, atol=0)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    out.sum().backward()
+    assert net.layers[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"n_tabular_features": 5, "depth": -1}, "'depth' must be 0 or more. Got -1"),
+        ({"n_tabular_features": 0}, "'n_tabular_features' must be 1 or more. Got 0"),
+    ],
+)
+def test_embedding_network_with_wrong_sizes_raises(settings, match):
+    with pytest.raises(ValueError, match=match):
+        EmbeddingNetwork(**settings)
+
+
+def test_embedding_network_when_the_table_has_another_width_raises_both():
+    with pytest.raises(ValueError, match=r"must have shape \(B, 5\)\. Got \(2, 4\)"):
+        EmbeddingNetwork(5)(torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 3, 4), (6, 3, 4, 2), (2, 3, 2, 2, 2)])
+def test_batch_norm_equals_torchs_but_for_the_population_variance(shape):
+    ours = BatchNorm(3).double()
+    theirs = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(shape)](
+        3
+    ).double()
+    input = _double(*shape)
+    torch.testing.assert_close(ours(input), theirs(input), rtol=1e-12, atol=1e-12)
+    count = input.numel() // 3
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var - 0.9, (theirs.running_var - 0.9) * (count - 1) / count)
+    theirs.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours.eval()(input), theirs.eval()(input), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5, 2)])
+def test_batch_norm_when_rows_are_weighted_equals_repeated_rows(shape):
+    weight = torch.tensor([1.0, 3.0, 2.0, 0.0])
+    repeated = torch.repeat_interleave(torch.arange(4), weight.long())
+    one, other = BatchNorm(3).double(), BatchNorm(3).double()
+    input = _double(*shape)
+    with weighted_rows(weight):
+        weighted = one(input)
+    torch.testing.assert_close(weighted[repeated], other(input[repeated]), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(one.running_mean, other.running_mean, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(one.running_var, other.running_var, rtol=1e-10, atol=1e-10)
+    # Only inside the block, and never when evaluating.
+    with weighted_rows(weight):
+        torch.testing.assert_close(one.eval()(input), one(input), rtol=0, atol=0)
+    torch.testing.assert_close(one.train()(input), BatchNorm(3).double()(input), rtol=1e-10, atol=1e-10)
+
+
+def test_batch_norm_when_the_channels_differ_raises_both_shapes():
+    with pytest.raises(ValueError, match=r"\(B, 3, \*S\)\. Got \(2, 4, 5\)"):
+        BatchNorm(3)(torch.ones(2, 4, 5))
+
+
+def test_measure_statistics_replaces_the_running_statistics_by_the_tables():
+    net = EmbeddingNetwork(5, depth=1).double().eval()
+    net(_double(9, 5))
+    tabular = 3 + 2 * _double(50, 5)
+    measure_statistics(net, tabular)
+    first = net.layers[0](tabular)
+    torch.testing.assert_close(net.layers[1].running_mean, first.mean(0))
+    torch.testing.assert_close(net.layers[1].running_var, first.var(0, correction=0))
+    assert not net.training
+    assert net.layers[1].momentum == 0.1
+
+
+def test_measure_statistics_with_weights_equals_repeated_rows():
+    nets = [EmbeddingNetwork(5, depth=2).double() for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    tabular, weight = _double(6, 5), torch.tensor([0, 1, 2, 3, 1, 1])
+    measure_statistics(nets[0], tabular, sample_weight=weight)
+    measure_statistics(nets[1], tabular.repeat_interleave(weight, 0))
+    for name, value in nets[0].named_buffers():
+        torch.testing.assert_close(value, nets[1].get_buffer(name), rtol=1e-10, atol=1e-10)
