@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from skhyperfusion.images._disk import DiskCache
+
 _MAX_HEADERS = 200_000
 
 
@@ -117,6 +119,35 @@ CACHE = ImageCache()
 if hasattr(os, "register_at_fork"):
     # A lock that another thread held at the fork would never be released in the child.
     os.register_at_fork(after_in_child=CACHE._reset_locks)
+
+
+def clear_cache(cache_dir: str | os.PathLike | None = None) -> None:
+    """Forget the decoded images of this process, and delete those under `cache_dir` if one is given.
+
+    Examples
+    --------
+    >>> from skhyperfusion.images import cache_info, clear_cache
+    >>> clear_cache()
+    >>> cache_info()
+    {'images': 0, 'nbytes': 0, 'hits': 0, 'decoded': 0}
+    """
+    CACHE.clear()
+    if cache_dir is not None:
+        DiskCache(cache_dir).clear()
+
+
+def cache_info(cache_dir: str | os.PathLike | None = None) -> dict[str, int]:
+    """Tell how many decoded images this process keeps, and of what use that was.
+
+    Returns
+    -------
+    dict
+        ``images`` and ``nbytes`` in memory; ``hits``: images served from memory; ``decoded``: files decoded,
+        both since the process began or `clear_cache`. With `cache_dir` also ``disk_images`` and
+        ``disk_nbytes``.
+    """
+    info = CACHE.info()
+    return info if cache_dir is None else {**info, **DiskCache(cache_dir).info()}
 
 
 def machine_memory() -> int:

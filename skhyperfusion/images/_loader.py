@@ -20,6 +20,7 @@ from skhyperfusion._validation import (
 from skhyperfusion.images._agreement import agree, strangers
 from skhyperfusion.images._cache import machine_memory
 from skhyperfusion.images._cells import Cell, attempt, pixel_cells, raise_bad, read_cells
+from skhyperfusion.images._disk import DiskCache
 from skhyperfusion.images._intensity import check_intensity, intensity_name
 from skhyperfusion.images._recipe import Header, Recipe
 from skhyperfusion.images._source import ImageSource, threads
@@ -213,7 +214,10 @@ class ImageLoader(BaseEstimator):
         memory = self.memory
         if isinstance(memory, str):
             memory = machine_memory() // 4 if self.cache_dir is None else 0
-        return Store(recipe, self.root, int(memory))
+        disk = None if self.cache_dir is None else DiskCache(self.cache_dir)
+        if disk is not None:
+            disk.create()
+        return Store(recipe, self.root, int(memory), disk)
 
     def _check_missing(self, rows):
         if self.missing == "zeros":

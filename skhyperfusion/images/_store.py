@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skhyperfusion.images._cache import CACHE
+from skhyperfusion.images._disk import DiskCache
 from skhyperfusion.images._raw import BadImage, RawHeader
 from skhyperfusion.images._readers import find_reader
 from skhyperfusion.images._recipe import Recipe
@@ -25,12 +26,15 @@ class Store:
         Where relative paths start; only told in messages.
     memory : int
         Bytes that the process's cache may hold when this store adds to it.
+    disk : DiskCache or None
+        Where decoded images are kept for other processes and runs.
     """
 
-    def __init__(self, recipe: Recipe, root: object, memory: int) -> None:
+    def __init__(self, recipe: Recipe, root: object, memory: int, disk: DiskCache | None = None) -> None:
         self.recipe = recipe
         self.root = root
         self.memory = memory
+        self.disk = disk
         self._recipe_key = recipe.key()
 
     def header(self, value: Any) -> RawHeader:
@@ -53,15 +57,36 @@ class Store:
         return self.recipe.stored_header(path) or self._decode(path)[1] or self.recipe.image(path)[1]
 
     def _decode(self, path: str) -> tuple[np.ndarray, RawHeader | None, bool]:
+        """Return the image from memory, else from disk, else from its file; whoever comes second waits."""
         key = self._key(path)
-        with CACHE.claim(key):  # another thread may be at it
+        with CACHE.claim(key):
             image = CACHE.get(key)
             if image is not None:
                 return image, None, False
-            image, stored, is_empty = self.recipe.image(path)
-            CACHE.count_decoded()
+            if self.disk is None:
+                image, stored, is_empty = self._decode_file(path)
+            else:
+                image, stored, is_empty = self._by_way_of_disk(path, key, self.disk)
             CACHE.put(key, image, self.memory)
             return image, stored, is_empty
+
+    def _by_way_of_disk(self, path: str, key: str, disk: DiskCache) -> tuple[np.ndarray, RawHeader, bool]:
+        entry = disk.load(key)
+        if entry is None:
+            with disk.claim(key):
+                entry = disk.load(key)  # another process may have been faster
+                if entry is None:
+                    image, stored, is_empty = self._decode_file(path)
+                    disk.save(key, image, stored)
+                    return image, stored, is_empty
+        # What stays in memory must not be a map of the file: its pages would count, and the file may go.
+        image = np.array(entry.image) if entry.image.nbytes <= self.memory else entry.image
+        return image, entry.stored, False
+
+    def _decode_file(self, path: str) -> tuple[np.ndarray, RawHeader, bool]:
+        result = self.recipe.image(path)
+        CACHE.count_decoded()
+        return result
 
     def _key(self, path: str) -> str:
         text = f"{find_reader(path).token} {self._identity(path)} {self._recipe_key}"

@@ -1,0 +1,357 @@
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+
+from skhyperfusion.images import ImageLoader, cache_info, clear_cache
+from skhyperfusion.images import _disk as disk
+from skhyperfusion.images._cache import CACHE, ImageCache, machine_memory
+
+NBYTES = 480 * 4  # of one image of the `volume` fixture
+
+
+def log_decoding(path, voxels):
+    """An intensity rule that notes each decoding as one byte of a file: whole in every process."""
+    with open(path, "ab", buffering=0) as file:
+        file.write(b"x")
+    return voxels
+
+
+class Logged:
+    """The same as an object, so that processes can be sent it."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __call__(self, voxels):
+        return log_decoding(self.path, voxels)
+
+    @property
+    def count(self):
+        return os.path.getsize(self.path) if os.path.exists(self.path) else 0
+
+
+@pytest.fixture
+def scans(save_nifti, as_column, volume):
+    return as_column(*[save_nifti(volume + i, f"{i}.nii.gz") for i in range(4)])
+
+
+@pytest.fixture
+def logged(tmp_path):
+    return Logged(tmp_path / "log")
+
+
+# -- memory ----------------------------------------------------------------------------------------------
+
+
+def test_memory_when_read_twice_decodes_once(scans, logged):
+    for _ in range(3):  # folds, candidates, epochs
+        source = ImageLoader(intensity=logged).open(scans)
+        source.stack()
+        source.read([1, 2])
+    assert logged.count == 4
+    info = cache_info()
+    assert (info["images"], info["nbytes"], info["decoded"]) == (4, 4 * NBYTES, 4)
+    assert info["hits"] == 3 * 6 - 4
+
+
+def test_memory_when_parameters_differ_keeps_both(scans, logged):
+    for shape in ((3, 3, 3), (4, 4, 4)):
+        for _ in range(2):
+            ImageLoader(shape=shape, intensity=logged).open(scans).stack()
+    assert logged.count == 8
+
+
+def test_memory_when_the_file_changes_decodes_anew(save_nifti, as_column, volume):
+    path = save_nifti(volume)
+    first = ImageLoader(intensity=None).open(as_column(path)).stack()
+    save_nifti(volume * 2)
+    os.utime(path, ns=(1, 1))
+    second = ImageLoader(intensity=None).open(as_column(path)).stack()
+    np.testing.assert_array_equal(second, first * 2)
+
+
+def test_memory_when_zero_keeps_nothing(scans, logged):
+    source = ImageLoader(intensity=logged, memory=0).open(scans)
+    source.stack()
+    source.stack()
+    assert logged.count == 8
+    assert cache_info()["images"] == 0
+    assert not source.fits_in_memory
+
+
+def test_memory_when_full_drops_the_least_recently_used(scans, logged):
+    source = ImageLoader(intensity=logged, memory=2 * NBYTES).open(scans)
+    assert not source.fits_in_memory
+    for row in (0, 1, 0, 2):  # 1 goes when 2 comes
+        source.read([row])
+    assert (logged.count, cache_info()["nbytes"]) == (3, 2 * NBYTES)
+    source.read([0])
+    assert logged.count == 3
+    source.read([1])
+    assert logged.count == 4
+
+
+def test_memory_when_auto_is_a_quarter_of_the_machine(scans):
+    assert ImageLoader().open(scans)._store.memory == machine_memory() // 4
+    assert ImageLoader(memory=5).open(scans)._store.memory == 5
+    assert ImageLoader().open(scans).fits_in_memory
+    assert 1 << 28 < machine_memory() < 1 << 50
+
+
+def test_memory_when_an_image_is_changed_by_the_caller_stays(scans):
+    source = ImageLoader().open(scans)
+    first = source.stack()
+    first[:] = 0
+    assert source.stack().any()
+
+
+def test_memory_when_threads_ask_together_decodes_once(scans, logged):
+    source = ImageLoader(intensity=logged).open(scans)
+    threads = [threading.Thread(target=source.stack) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert logged.count == 4
+
+
+def test_image_cache_when_used_from_threads_keeps_its_bound():
+    cache = ImageCache()
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(300):
+            key = str(rng.integers(20))
+            with cache.claim(key):
+                if cache.get(key) is None:
+                    cache.put(key, np.zeros(rng.integers(1, 50), np.float32), 400)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert cache.nbytes == sum(image.nbytes for image in cache._images.values()) <= 400
+    assert not cache._busy
+
+
+def test_clear_cache_when_called_forgets_images_and_counts(scans):
+    ImageLoader().open(scans).stack()
+    clear_cache()
+    assert cache_info() == {"images": 0, "nbytes": 0, "hits": 0, "decoded": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_cache_when_forked_under_a_lock_is_free_in_the_child():
+    code = (
+        "import os, threading\n"
+        "from skhyperfusion.images._cache import CACHE\n"
+        "CACHE._lock.acquire()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os._exit(0 if CACHE._lock.acquire(timeout=2) else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+# -- disk ------------------------------------------------------------------------------------------------
+
+
+def test_disk_when_read_again_gives_the_same_and_decodes_once(scans, logged, tmp_path):
+    loader = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache")
+    first = loader.open(scans).stack()
+    clear_cache()  # as another process would begin
+    source = loader.open(scans)
+    np.testing.assert_array_equal(source.stack(), first)
+    np.testing.assert_array_equal(source.read([2]), first[[2]])
+    assert logged.count == 4
+    info = cache_info(tmp_path / "cache")
+    assert info["disk_images"] == 4
+    assert 4 * NBYTES < info["disk_nbytes"] < 4 * NBYTES + 4000
+
+
+def test_disk_when_memory_is_auto_keeps_nothing_in_memory(scans, tmp_path):
+    source = ImageLoader(cache_dir=tmp_path).open(scans)
+    source.stack()
+    assert not source.fits_in_memory
+    assert cache_info()["images"] == 0
+    ImageLoader(cache_dir=tmp_path, memory=1 << 20).open(scans).stack()
+    assert cache_info()["images"] == 4
+    assert not any(isinstance(image, np.memmap) for image in CACHE._images.values())
+
+
+def test_disk_when_file_or_parameters_change_decodes_anew(scans, save_nifti, volume, logged, tmp_path):
+    loader = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache")
+    loader.open(scans).stack()
+    save_nifti(volume * 2, "0.nii.gz")
+    loader.open(scans).stack()
+    assert logged.count == 5
+    loader.set_params(shape=(3, 3, 3)).open(scans).stack()
+    assert logged.count == 9
+
+
+def test_disk_when_created_is_private(scans, tmp_path):
+    ImageLoader(cache_dir=tmp_path / "a" / "cache").open(scans).stack()
+    assert (tmp_path / "a" / "cache").stat().st_mode & 0o777 == 0o700
+    inside = tmp_path / "a" / "cache" / disk.FOLDER
+    assert inside.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o077 for path in inside.rglob("*")} == {0}
+
+
+def test_disk_when_folder_exists_leaves_its_mode_and_files(scans, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir(mode=0o755)
+    (mine / "thesis.txt").write_text("chapter one")
+    ImageLoader(cache_dir=mine).open(scans).stack()
+    clear_cache(mine)
+    assert mine.stat().st_mode & 0o777 == 0o755
+    assert (mine / "thesis.txt").read_text() == "chapter one"
+    assert cache_info(mine)["disk_images"] == 0
+    assert (mine / disk.FOLDER).stat().st_mode & 0o777 == 0o700
+
+
+def test_disk_when_files_are_listed_are_plain_arrays(scans, tmp_path):
+    stack = ImageLoader(cache_dir=tmp_path).open(scans).stack()
+    arrays = [np.load(path, allow_pickle=False) for path in sorted((tmp_path / disk.FOLDER).glob("*/*.npy"))]
+    assert {array.tobytes() for array in arrays} == {image.tobytes() for image in stack}
+
+
+def cached_files(folder):
+    return sorted((folder / disk.FOLDER).glob("*/*.npy"))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5, 100, -1, -12, -200])
+def test_disk_when_a_file_is_truncated_rebuilds_it(scans, logged, tmp_path, n_bytes):
+    loader = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache")
+    first = loader.open(scans).stack()
+    path = cached_files(tmp_path / "cache")[0]
+    content = path.read_bytes()
+    path.write_bytes(content[:n_bytes] if n_bytes else b"")
+    np.testing.assert_array_equal(loader.open(scans).stack(), first)
+    assert logged.count == 5
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("junk", [b"\0" * 3000, b"\x93NUMPY\x01\x00v\x00{" + b"x" * 200])
+def test_disk_when_a_file_is_junk_rebuilds_it(scans, logged, tmp_path, junk):
+    loader = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache")
+    first = loader.open(scans).stack()
+    cached_files(tmp_path / "cache")[0].write_bytes(junk)
+    np.testing.assert_array_equal(loader.open(scans).stack(), first)
+    assert logged.count == 5
+
+
+def test_disk_when_full_warns_once_and_goes_on(scans, tmp_path, monkeypatch):
+    def write(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "_write", write)
+    loader = ImageLoader(cache_dir=tmp_path)
+    with pytest.warns(UserWarning, match=r"cannot be written to .*No space left.*Make room") as caught:
+        first = loader.open(scans).stack()
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(loader.open(scans).stack(), first)
+    assert not list(tmp_path.rglob("*.tmp"))
+    monkeypatch.undo()
+    clear_cache(tmp_path)  # room was made
+    loader.open(scans).stack()
+    assert cache_info(tmp_path)["disk_images"] == 4
+
+
+@pytest.mark.skipif(os.name != "posix" or not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_disk_when_the_device_is_full_leaves_no_file(scans, tmp_path, monkeypatch):
+    def full(suffix, dir):
+        descriptor, path = tempfile_mkstemp(suffix=suffix, dir=dir)
+        os.close(descriptor)
+        return os.open("/dev/full", os.O_WRONLY), path
+
+    tempfile_mkstemp = disk.tempfile.mkstemp
+    monkeypatch.setattr(disk.tempfile, "mkstemp", full)
+    with pytest.warns(UserWarning, match="cannot be written"):
+        ImageLoader(cache_dir=tmp_path).open(scans).stack()
+    assert cached_files(tmp_path) == []
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_disk_when_folder_cannot_be_made_is_an_error(scans, tmp_path, where):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"cache_dir=.*cannot be made a private folder.*Name a folder"):
+        ImageLoader(cache_dir=tmp_path / where).open(scans)
+
+
+@pytest.mark.slow
+def test_disk_when_a_writer_is_killed_leaves_no_image(scans, logged, tmp_path):
+    """A process is killed in the middle of writing; the next one decodes, and the rest is swept."""
+    cache = tmp_path / "cache"
+    code = (
+        "import os, sys, numpy as np\n"
+        "from skhyperfusion.images import _disk\n"
+        "from skhyperfusion.images._raw import RawHeader\n"
+        "def write(file, image, stored):\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)\n"
+        "_disk._write = write\n"
+        "cache = _disk.DiskCache(sys.argv[1]); cache.create()\n"
+        "with cache.claim('ab' * 32):\n"
+        "    cache.save('ab' * 32, np.zeros((1, 1, 2, 2), np.float32), RawHeader((2, 2)))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(cache)], check=False).returncode == -9
+    (orphan,) = cache.rglob("*.tmp")
+    store = disk.DiskCache(cache)
+    with store.claim("ab" * 32):  # the lock went with the process
+        assert store.load("ab" * 32) is None
+    first = ImageLoader(intensity=logged, cache_dir=cache).open(scans).stack()
+    np.testing.assert_array_equal(ImageLoader(intensity=logged, cache_dir=cache).open(scans).stack(), first)
+    assert logged.count == 4
+    os.utime(orphan, (0, time.time() - 7200))
+    os.chmod(cache / disk.FOLDER, 0o755)
+    store.create()
+    assert not orphan.exists()
+
+
+def stack_in_another_process(loader, frame):
+    return loader.open(frame).stack()
+
+
+@pytest.mark.slow
+def test_disk_when_two_processes_ask_decodes_once_in_all(scans, logged, tmp_path):
+    loader = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache")
+    stacks = joblib.Parallel(n_jobs=2)(
+        joblib.delayed(stack_in_another_process)(loader, scans) for _ in range(6)
+    )
+    assert logged.count == 4
+    for stack in stacks:
+        np.testing.assert_array_equal(stack, stacks[0])
+    clear_cache()
+    loader.open(scans).stack()  # a second run
+    assert logged.count == 4
+
+
+def test_disk_when_reader_has_no_header_opens_without_decoding(tmp_path, as_column, volume):
+    from skhyperfusion._columns import image_suffixes
+    from skhyperfusion.images import _readers, register_reader
+
+    log = Logged(tmp_path / "log")
+    try:
+        register_reader(".slow", lambda path: log_decoding(str(tmp_path / "log"), volume))
+        (tmp_path / "a.slow").touch()
+        loader = ImageLoader(cache_dir=tmp_path / "cache")
+        for _ in range(2):
+            assert loader.open(as_column(tmp_path / "a.slow")).spec.shape == (6, 8, 10)
+            clear_cache()
+        assert log.count == 1
+    finally:
+        _readers._readers.pop(".slow", None)
+        image_suffixes.discard(".slow")
