@@ -140,10 +140,10 @@ def resolve_layers(module, patterns):
         fitting = [name for name in found if name in set(able)]
         if not fitting:
             raise ValueError(_no_layer(pattern, found, every, able))
-        chosen.update(fitting)
+        chosen.update(id(every[name]) for name in fitting)
     names, seen = [], set()
     for name in able:
-        if name in chosen and id(every[name]) not in seen:  # a shared layer goes by its first name
+        if id(every[name]) in chosen - seen:  # a shared layer goes by its first name
             seen.add(id(every[name]))
             names.append(name)
     return tuple(names)
@@ -152,7 +152,7 @@ def resolve_layers(module, patterns):
 def _no_layer(pattern, found, every, able):
     there = f"Layers that can be external: {listing(able)}." if able else "No layer here can be external."
     if not found:
-        return f"external_layers: no layer matches {pattern!r}{did_you_mean(pattern, able)}. {there}"
+        return f"external_layers: no layer matches {pattern!r}{did_you_mean(pattern, able)} {there}"
     first = found[0]
     inside = [name for name in able if name.startswith(first + ".")]
     if len(found) == 1 and inside:
@@ -176,6 +176,8 @@ def _obstacle(layer):
         return f"a {type(layer).__name__}, which does more than a {kind.__name__}"
     if not isinstance(layer._parameters.get("weight"), nn.Parameter):
         return "parametrised (weight norm, spectral norm or the like); remove the parametrisation first"
+    if nn.parameter.is_lazy(layer.weight):
+        return f"a {type(layer).__name__} without a size yet; run the module once before"
     return None
 
 

@@ -18,7 +18,7 @@ def _check_choices(fusion, hyper_init):
         if value not in choices:
             raise ValueError(
                 f"{name!r} must be one of {listing(list(choices))}. "
-                f"Got {value!r} instead{did_you_mean(value, choices)}."
+                f"Got {value!r} instead{did_you_mean(value, choices)}"
             )
 
 

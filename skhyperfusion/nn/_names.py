@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 
 
 def did_you_mean(name: object, names: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the valid name nearest to `name`, or an empty string."""
+    """Return the end of a sentence: ``"; did you mean 'x'?"`` for the nearest valid name, or ``"."``."""
     near = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 def listing(names: Sequence[str], limit: int = 12) -> str:

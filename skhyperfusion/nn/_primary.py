@@ -58,7 +58,7 @@ def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropou
         raise ValueError(
             f"'backbone' must be one of {listing(sorted(BACKBONES))} or a callable "
             f"(in_channels, spatial_dims) -> torch.nn.Module. Got {backbone!r} instead"
-            f"{did_you_mean(backbone, BACKBONES)}."
+            f"{did_you_mean(backbone, BACKBONES)}"
         )
     return _own(backbone, in_channels, spatial_shape, dropout)
 
@@ -67,9 +67,7 @@ def _own(make, in_channels, spatial_shape, dropout):
     """Return the `Primary` of a user's backbone; its head is the residual network's."""
     module = make(in_channels, len(spatial_shape))
     if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"'backbone' must return a torch.nn.Module. {make!r} returned {type(module).__name__}."
-        )
+        raise TypeError(f"'backbone' must return a torch.nn.Module. It returned {type(module).__name__}.")
     n_channels = _n_features(module, in_channels, spatial_shape)
     rates = spread_dropout(dropout, (1.0, 1.0))
 

@@ -77,7 +77,7 @@ def test_initialize_when_the_mean_square_is_no_number_raises(mean_square):
 
 
 def test_generator_with_unknown_init_or_no_constant_raises():
-    with pytest.raises(ValueError, match="'init' must be one of .*'principled', 'residual'.* Got 'random'"):
+    with pytest.raises(ValueError, match=r"'init' must be one of .*'principled', 'residual'.* Got 'random'"):
         AffineGenerator(4, (3, 2), init="random")
     with pytest.raises(ValueError, match="init='residual' needs 'constant'"):
         AffineGenerator(4, (3, 2), init="residual")

@@ -1,0 +1,134 @@
+import pytest
+import torch
+from torch import nn
+
+from skhyperfusion.nn import BatchNorm, Head, PlainBackbone, ResidualBackbone
+from skhyperfusion.nn._backbones import MaxPool, ResidualBlock, spread_dropout
+
+SMALL = [(1, 1), (8, 8), (5, 7), (1, 9), (1, 1, 1), (8, 8, 8), (5, 7, 3), (2, 40, 1), (4,)]
+
+
+def test_residual_backbone_on_the_papers_crop_has_the_papers_shapes():
+    net = ResidualBackbone(1, spatial_dims=3, base_channels=1).eval()
+    h = torch.zeros(1, 1, 64, 96, 64)
+    shapes = []
+    with torch.no_grad():
+        for part in net.children():
+            h = part(h)
+            shapes.append(tuple(h.shape[1:]))
+    assert shapes == [(1, 32, 48, 32), (2, 32, 48, 32), (4, 16, 24, 16), (8, 8, 12, 8), (16, 4, 6, 4)]
+
+
+def test_residual_block_is_the_papers():
+    block = ResidualBlock(2, 4, spatial_dims=2, stride=2, dropout=0.3).double()
+    block(torch.randn(9, 2, 6, 6, dtype=torch.float64))
+    block.eval()
+    h = torch.randn(3, 2, 6, 6, dtype=torch.float64)
+    wanted = block.conv1(torch.relu(block.norm1(h)))
+    wanted = block.conv2(torch.relu(block.norm2(wanted))) + block.shortcut.norm(block.shortcut.conv(h))
+    torch.testing.assert_close(block(h), wanted)
+    assert block.conv1.stride == block.shortcut.conv.stride == (2, 2)
+    assert block.dropout1.p == block.dropout2.p == 0.3
+    doubled = block(h, lambda residual: 2 * residual) - block(h, lambda residual: 0 * residual)
+    assert doubled.abs().max() > 0
+
+
+def test_plain_backbone_on_the_papers_scan_has_39424_features():
+    net = PlainBackbone(1, spatial_shape=(84, 116, 92))
+    assert net.map_shape == (7, 11, 8)
+    assert net.make_head(1, n_joined=0, dropout=(0.2,)).hidden1.in_features == 39424
+    small = PlainBackbone(1, spatial_shape=(84, 116, 92), base_channels=1).eval()
+    with torch.no_grad():
+        assert small(torch.zeros(1, 1, 84, 116, 92)).shape == (1, 4, 7, 11, 8)
+
+
+def test_plain_backbone_pads_only_an_axis_that_would_vanish():
+    net = PlainBackbone(1, spatial_shape=(36, 35), base_channels=2).eval()
+    assert net.stage1.conv1.padding == net.stage3.conv2.padding == (0, 1)
+    assert net.map_shape == (1, 4)
+    assert net(torch.zeros(1, 1, 36, 35)).shape == (1, 8, 1, 4)
+
+
+def test_plain_backbone_stage_is_the_papers():
+    net = PlainBackbone(1, spatial_shape=(40, 40), base_channels=3)
+    kinds = [nn.Conv2d, nn.ReLU, nn.Conv2d, nn.ReLU, MaxPool, BatchNorm]
+    for stage, channels in zip(net.children(), (3, 6, 12), strict=True):
+        assert [type(layer) for layer in stage] == kinds
+        assert stage.conv2.out_channels == channels
+
+
+@pytest.mark.parametrize("shape", SMALL, ids=str)
+@pytest.mark.parametrize("training", [True, False])
+def test_backbones_take_small_images_and_one_row(shape, training):
+    image = torch.randn(1, 2, *shape)
+    plain = PlainBackbone(2, spatial_shape=shape, base_channels=2).train(training)
+    out = plain(image)
+    assert out.shape == (1, 8, *plain.map_shape)
+    residual = ResidualBackbone(2, spatial_dims=len(shape), base_channels=2).train(training)
+    assert residual(image).shape[:2] == (1, 32)
+    assert torch.isfinite(out).all()
+    assert torch.isfinite(residual(image)).all()
+
+
+def test_max_pool_leaves_an_axis_of_one_alone():
+    image = torch.arange(6.0).reshape(1, 1, 1, 6)
+    assert MaxPool(2)(image).tolist() == [[[[1.0, 3.0, 5.0]]]]
+
+
+@pytest.mark.parametrize("make", [lambda d: ResidualBackbone(1, spatial_dims=d)])
+def test_backbone_with_wrong_dimensions_raises(make):
+    with pytest.raises(ValueError, match=r"'spatial_dims' must be 1, 2 or 3\. Got 4"):
+        make(4)
+    with pytest.raises(ValueError, match=r"'spatial_dims' must be 1, 2 or 3\. Got 4"):
+        PlainBackbone(1, spatial_shape=(8, 8, 8, 8))
+
+
+def test_convolutions_start_with_the_variance_that_relu_needs():
+    net = ResidualBackbone(1, spatial_dims=2, base_channels=16)
+    weight = net.block4.conv2.weight
+    assert weight.var().item() == pytest.approx(2 / (256 * 9), rel=0.02)
+
+
+def test_dropout_from_one_number_has_the_papers_rates_at_a_fifth():
+    rates = spread_dropout(0.2, ResidualBackbone.dropout_shares)
+    assert rates == pytest.approx((0.1, 0.2, 0.2, 0.3, 0.6, 0.5))
+    assert spread_dropout(0.0, ResidualBackbone.dropout_shares) == (0,) * 6
+    assert max(spread_dropout(0.6, ResidualBackbone.dropout_shares)) == pytest.approx(0.8)
+    assert spread_dropout([0.3], PlainBackbone.dropout_shares) == (0.3,)
+
+
+@pytest.mark.parametrize(
+    ("dropout", "match"),
+    [
+        ([0.1, 0.2], r"'dropout' must be a number or 6 of them.* Got 2: \(0\.1, 0\.2\)"),
+        (1.0, r"'dropout' must lie in \[0, 1\)\. Got 1\.0"),
+        ([0.1, 0.1, 0.1, 0.1, 0.1, -0.1], r"must lie in \[0, 1\)"),
+    ],
+)
+def test_dropout_out_of_range_or_of_wrong_length_raises(dropout, match):
+    with pytest.raises(ValueError, match=match):
+        spread_dropout(dropout, ResidualBackbone.dropout_shares)
+
+
+@pytest.mark.parametrize(("join_at", "widths"), [(0, (11, 4, 5)), (1, (8, 7, 5))])
+def test_head_joins_the_table_where_it_is_told(join_at, widths):
+    head = Head(8, 2, hidden_sizes=(4, 5), n_joined=3, join_at=join_at).double().eval()
+    assert (head.hidden1.in_features, head.hidden2.in_features, head.output.in_features) == widths
+    map, joined = torch.randn(6, 8, 3, 3, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    assert not torch.equal(head(map, joined), head(map, 2 * joined))
+    torch.testing.assert_close(head(map, joined), head.output(head.features(map, joined)))
+
+
+def test_head_pools_or_flattens():
+    map = torch.randn(2, 3, 4, 5)
+    pooled, flat = Head(3, 1, hidden_sizes=(2,)), Head(60, 1, hidden_sizes=(2,), flatten=True)
+    wanted = pooled.output(torch.relu(pooled.hidden1(map.mean((2, 3)))))
+    torch.testing.assert_close(pooled(map), wanted)
+    torch.testing.assert_close(flat(map), flat.output(torch.relu(flat.hidden1(map.reshape(2, 60)))))
+
+
+def test_head_drops_out_at_both_places():
+    head = Head(3, 1, hidden_sizes=(2,), dropout=(0.4, 0.3))
+    assert (head.dropout_in.p, head.dropout_out.p) == (0.4, 0.3)
+    sure = Head(50, 1, hidden_sizes=(2,), dropout=(0.9, 0.0)).train()
+    assert not torch.equal(sure(torch.ones(1, 50)), sure.eval()(torch.ones(1, 50)))
