@@ -110,8 +110,8 @@ def _refuse_duplicate_names(frame):
     twice = frame.columns[frame.columns.duplicated()].unique()
     if len(twice):
         raise ValueError(
-            f"The column names of X must differ, but {listing(twice, noun='name')} occur more than once. "
-            "Rename the columns, or drop those that repeat another."
+            f"The column names of X must differ, but some occur more than once ({listing(twice, noun='name')}"
+            "). Rename the columns, or drop those that repeat another."
         )
 
 
@@ -217,8 +217,8 @@ def resolve_columns(
         pixels = bool(image) and _are_pixels(frame, image, dropped)
         if dropped:
             warnings.warn(
-                f"{listing(dropped, noun='column')} of X hold images but are not among "
-                f"image_columns={show(image_columns)}: dropped.",
+                f"Columns of images that image_columns={show(image_columns)} does not name are dropped "
+                f"({listing(dropped, noun='column')}).",
                 UserWarning,
                 stacklevel=2,
             )
