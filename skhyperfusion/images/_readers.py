@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from skhyperfusion._columns import image_suffixes
+from skhyperfusion.images._dicom import is_dicom, read_dicom, read_dicom_header
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._nibabel import read_volume, read_volume_header
 from skhyperfusion.images._raw import BadImage, RawHeader, RawImage, plain_voxels
@@ -69,12 +70,14 @@ def register_reader(suffix: str, reader: Callable[[str], Any], *, header: Callab
 
 
 def find_reader(path: str) -> Reader:
-    """Return the reader of the longest registered suffix that `path` ends in."""
+    """Return the reader of the longest registered suffix that `path` ends in; a folder is a DICOM series."""
     name = os.path.basename(path).lower()
     dots = [i for i, letter in enumerate(name) if letter == "."]
     for dot in dots:
         if name[dot:] in _readers:
             return _readers[name[dot:]]
+    if os.path.isdir(path) or is_dicom(path):  # DICOM files often have no suffix, or a part of their number
+        return _DICOM
     raise BadImage(
         f"has a suffix that no reader is registered for. Known are {', '.join(sorted(_readers))}; "
         "convert the file, or pass skhyperfusion.images.register_reader a function that reads it."
@@ -160,5 +163,7 @@ for _suffix in (".nii", ".nii.gz", ".img", ".hdr", ".mgh", ".mgz"):
     _readers[_suffix] = Reader(read_volume, read_volume_header, "nibabel")
 for _suffix in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
     _readers[_suffix] = Reader(_read_picture, _read_picture_header, "pillow")
+_DICOM = Reader(read_dicom, read_dicom_header, "pydicom")
+_readers[".dcm"] = _DICOM
 _readers[".npy"] = Reader(_read_npy, _read_npy_header, "npy")
 image_suffixes.update(_readers)

@@ -336,7 +336,7 @@ def _called(function: Callable[[Any], Any], value: Any) -> Any:
     """Call a reader: whatever a damaged file makes it raise becomes one kind of error."""
     try:
         return function(value)
-    except BadImage:
+    except (BadImage, ImportError):  # a library that is not installed is no fault of the file
         raise
     except Exception as error:  # readers meet arbitrary bytes; the caller adds row, column and path
         said = " ".join(str(error).split())[:300] or "no further word"

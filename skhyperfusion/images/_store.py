@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skhyperfusion.images._cache import CACHE
+from skhyperfusion.images._dicom import series_files
 from skhyperfusion.images._disk import DiskCache
 from skhyperfusion.images._raw import BadImage, RawHeader
 from skhyperfusion.images._readers import find_reader
@@ -95,10 +96,16 @@ class Store:
     def _identity(self, path: str) -> str:
         """Return what tells this state of a file from every other: path, size and time of change."""
         try:
-            stat = os.stat(path)
+            if os.path.isdir(path):
+                return f"{path} {[_state(file) for file in series_files(path)]}"
+            return f"{path} {_state(path)}"
         except OSError as error:
             raise BadImage(
-                f"does not exist. Relative paths start at root={self.root!r}; pass ImageLoader(root=...), "
-                "or drop the row."
+                f"does not exist. Relative paths start at root={self.root!r}; pass ImageLoader(root=...), or "
+                "drop the row."
             ) from error
-        return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _state(path: str) -> tuple[str, int, int]:
+    stat = os.stat(path)
+    return os.path.basename(path), stat.st_size, stat.st_mtime_ns
