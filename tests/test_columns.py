@@ -1,7 +1,6 @@
 """Which column plays which part: detection, names, positions, pixels and the words of refusal."""
 
 import pathlib
-import warnings
 
 import nibabel as nib
 import numpy as np
@@ -29,13 +28,6 @@ def table():
             "subject": ["s1", "s1", "s2"],
         }
     )
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 @pytest.mark.parametrize("path", ["a.nii", "b.NII.GZ", "c.d/e.jpeg", pathlib.Path("x.npy"), "g h.dcm"])
