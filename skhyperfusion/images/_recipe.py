@@ -12,7 +12,7 @@ from skhyperfusion.images import _geometry as geometry
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._geometry import Grid
 from skhyperfusion.images._intensity import apply_intensity
-from skhyperfusion.images._raw import BadImage, RawHeader, as_raw_header, as_raw_image
+from skhyperfusion.images._raw import BadImage, RawHeader, RawImage, as_raw_header, as_raw_image
 from skhyperfusion.images._readers import find_reader
 
 # Part of every cache key: raise it whenever the same file and parameters give other voxels.
@@ -73,12 +73,12 @@ class Recipe:
         reader = find_reader(value)
         if reader.header is None:
             return None
-        return self.check_size(_as_header(_called(reader.header, value)))
+        return self.check_size(_as_header(called(reader.header, value)))
 
     def image(self, value: Any) -> tuple[np.ndarray, RawHeader, bool]:
         """Decode a path, array or nibabel image: (V, C, *S) as float32, its header, whether all is 0."""
         stored = self.stored_header(value)
-        raw = _called(lambda v: as_raw_image(find_reader(v).read(v) if isinstance(v, str) else v), value)
+        raw = called(lambda v: as_raw_image(find_reader(v).read(v) if isinstance(v, str) else v), value)
         if stored is None:
             stored = self.check_size(raw.header)
         layout = self._layout(stored)
@@ -105,6 +105,15 @@ class Recipe:
                 "its header is right, pass ImageLoader(max_voxels=...); otherwise restore the file."
             )
         return stored
+
+    def stored_grid(self, stored: RawHeader) -> Grid:
+        """Return shape and affine of the spatial axes, as stored."""
+        return Grid(self._layout(stored).grid, stored.affine)
+
+    def channels_first(self, raw: RawImage) -> np.ndarray:
+        """Return the voxels as stored, (C, *S), float32."""
+        with np.errstate(all="ignore"):
+            return self._layout(raw.header).channels_first(raw.voxels).astype(np.float32, copy=False)
 
     # -- channels ----------------------------------------------------------------------------------------
 
@@ -332,7 +341,7 @@ def _as_header(value: Any) -> RawHeader:
     return as_raw_header(value)
 
 
-def _called(function: Callable[[Any], Any], value: Any) -> Any:
+def called(function: Callable[[Any], Any], value: Any) -> Any:
     """Call a reader: whatever a damaged file makes it raise becomes one kind of error."""
     try:
         return function(value)
