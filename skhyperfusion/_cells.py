@@ -14,9 +14,10 @@ from skhyperfusion._validation import listing, show
 _NUMBER = re.compile(
     r"(?:[<>≤≥]=?|=)?\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?)", re.ASCII
 )
-# Text that stands for a gap: everywhere, and where the other cells of the column are numbers.
-_NO_VALUE = {"", "nan", "<na>", "nat"}
-_NO_NUMBER = _NO_VALUE | {"na", "n/a", "#n/a", "none", "null"}
+# Text that stands for a gap everywhere ("n/a" is BIDS's word for it), and only where the other cells of the
+# column are numbers: "None" and "NA" may be categories.
+_NO_VALUE = {"", "nan", "<na>", "nat", "n/a"}
+_NO_NUMBER = _NO_VALUE | {"na", "#n/a", "none", "null"}
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 # Stray text among numbers: from this many distinct numbers on it looks like an oversight.
 _MANY_NUMBERS = 20

@@ -126,7 +126,7 @@ def _from_array(array):
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "V":
         raise ValueError(f"X has the dtype {array.dtype}; pass pandas.DataFrame(X).")
-    return pd.DataFrame(array)
+    return pd.DataFrame(array, copy=True)
 
 
 def _series_message(X):

@@ -82,6 +82,7 @@ def test_as_text_when_numbers_differ_in_type_names_one_category():
     assert as_text(True) == as_text(np.True_) == "True"
     assert as_text("NA") == "NA"
     assert np.isnan(as_text("nan"))
+    assert np.isnan(as_text("n/a"))
     assert type(as_text(np.str_("F"))) is str
 
 
