@@ -30,7 +30,7 @@ def check_cohort_parameters(given):
             raise ValueError(_text("class_shares", f"None or {n_classes} positive numbers", shares))
     if not (rate is None or rate == "paper" or (_is_number(rate) and 0 <= rate < 1)):
         raise ValueError(_text("missing_rate", "None, 'paper' or a number in [0, 1)", rate))
-    _within(given, "interaction", 0, 1.5 if task == "diagnosis" else 1)
+    _within(given, "interaction", 0, 1.5)
     for name in ("noise", "image_noise", "anatomy_variation"):
         _within(given, name, 0, np.inf)
     if not isinstance(given["table_informative"], (bool, np.bool_)):

@@ -65,8 +65,7 @@ def make_brain_cohort(
         apoe4 .087, age .002; nothing for ``task="age"``. None: nothing.
     interaction : float, default=1.0
         0: the picture means the same in every row, an additive model can be right. 1: strong
-        interaction. Up to 1.5 for the diagnosis, where the picture alone then tells nothing, and up to
-        1 for the age.
+        interaction. Up to 1.5.
     table_informative : bool, default=True
         False: the whole table is noise, independent of picture and target, and the picture means
         the same for all (`interaction` has no effect).
@@ -110,43 +109,42 @@ def make_brain_cohort(
     Notes
     -----
     **Pictures.** Latent variables drive the picture: `ventricular_enlargement` v, radius of the ventricles
-    ``* exp(.25 v)``; `hippocampal_atrophy` h, radius of the hippocampi ``* exp(-.2 h)``, the temporal horn
-    holding what they leave; `cortical_atrophy` c, thickness ``* exp(-.1 c)`` and width of the sulci
-    ``* exp(.3 c)``; `white_matter_loss` w, signal of the white matter ``* (1 - .06 w)``. Women's heads
-    are 4 % smaller on average, with a standard deviation of 3.5 %.
+    ``* exp(.28 v)``; `hippocampal_atrophy` h, radius of the hippocampi ``* exp(-.25 h)``, the temporal horn
+    holding what they leave, and of the lateral fissure ``* exp(.25 h)``; `cortical_atrophy` c, thickness of
+    the cortex ``* exp(-.1 c)`` and width of the sulci ``* exp(.3 c)``; `white_matter_loss` w, signal of the
+    white matter ``* (1 - .06 w)``. Women's heads are 4 % smaller on average, with a standard deviation
+    of 2.5 %.
 
     **Diagnosis.** With a the age, standardised, s = 1 for women and -1 for men, k = 1 for carriers of
     an APOE4 allele and -1 for others, e the education, standardised:
     ``h = .4 a + .92 h'``, ``v = .4 a + .92 v'``, ``c = .6 a + .8 c'`` with h', v', c' standard normal: what
     goes beyond the age. Then ::
 
-        t = 60 degrees * interaction
-        severity = 1.7 / sqrt(2) * [(cos t + sin t * k) h' + (cos t + sin t * s) v']
-                   + .8 * (.6 k + .5 a - .5 e + .37 s)
+        t = 52 degrees * interaction
+        severity = 2 / sqrt(2) * [cos t * (.92 h' + .92 v') + sin t * (k h + s v)]
+                   + .65 * (.6 k + .5 a - .5 e + .37 s)
         liability = severity + .2 * noise * (standard logistic)
 
     The liability is cut into classes at the quantiles that give `class_shares`. The markers follow the
-    class: their logarithms are normal, from CN to AD they shift by .6 or .7 standard deviations, half of
-    it for MCI.
-    At interaction = 1 a small hippocampus speaks for the disease in carriers (weight 1.37) and slightly
-    against it in others (-.37), and so do the ventricles in women and men. The variance of the picture's
-    part is the same for every `interaction`.
+    class: their logarithms are normal, from CN to AD they shift by .4 or .45 standard deviations, half of
+    it for MCI. At interaction = 1 a small hippocampus speaks for the disease in carriers and slightly
+    against it in others (weights 1.4 and -.17), and so do large ventricles in women and men. The
+    variance of the picture's part hardly depends on `interaction`.
 
     The posterior is exact: missing causes are summed over, given the picture; missing markers are
     left out, censored ones count with their tail. The balanced accuracy takes the class with the largest
     posterior in relation to its share.
 
-    **Age.** With t the age (uniform in 20 to 85 years), standardised, and s = 1 for men, -1 for women: ::
+    **Age.** With t the age (uniform in 20 to 85 years), standardised, and s = 1 for men, -1 for women ::
 
-        v =       (1 + .6 i s) t + .3 s + .35 noise
-        c =       (1 + .6 i s) t - .3 s + .40 noise
-        h = .7 *  (1 + .6 i s) t + .2 s + .45 noise
-        w =     (1 - i + i s) t        + .45 noise          (i: interaction)
+        atrophy = (1 + .6 * interaction * s) * t + .8 * s
+        v, c, w = atrophy + (.25, .30, .30) * noise * (standard normal)
+        h       = .7 * atrophy + .30 * noise * (standard normal)
 
     each then divided by its standard deviation to drive the picture. At interaction = 1 the brains of men
-    shrink four times as fast as women's, and their white matter darkens as women's brightens: the same
-    picture means another age in the other sex. Height and education fall by .1 cm and .03 years per year of
-    age. The posterior is computed on a grid of ages.
+    shrink four times as fast as women's: the same picture means another age in the other sex, and
+    ``t = (atrophy - .8 s) / (1 + .6 s)``. Height and education fall by .1 cm and .03 years per year of age.
+    The posterior is computed on a grid of ages.
 
     Handedness and scanner tell nothing; scanners differ in gain and noise.
 
@@ -257,21 +255,22 @@ def _anatomies(latents, table, scale, informative, image_noise, variation, rng):
     v, h, c = (z[k] for k in ("ventricular_enlargement", "hippocampal_atrophy", "cortical_atrophy"))
     w = z.get("white_matter_loss", zero)
     sex = np.where(table["sex"] == "M", 1.0, -1.0) if informative else zero
-    overall = 0.02 * sex + variation * 0.035 * rng.standard_normal(n)
-    size = np.exp(overall[:, None] + variation * 0.015 * rng.standard_normal((n, 3)))
-    rotation = variation * 0.05 * rng.standard_normal((n, 3))
-    shift = variation * 2.5 * rng.standard_normal((n, 3))
-    bias = variation * 0.05 * rng.standard_normal((n, 6))
+    overall = 0.02 * sex + variation * 0.025 * rng.standard_normal(n)
+    size = np.exp(overall[:, None] + variation * 0.01 * rng.standard_normal((n, 3)))
+    rotation = variation * 0.035 * rng.standard_normal((n, 3))
+    shift = variation * 1.5 * rng.standard_normal((n, 3))
+    bias = variation * 0.03 * rng.standard_normal((n, 6))
     folds = np.repeat(draw_folds(np.random.default_rng(4))[None], n, axis=0)  # major sulci are common to all
-    folds[:, :, 3] += variation * 0.8 * rng.standard_normal((n, N_WAVES))
+    folds[:, :, 3] += variation * 0.6 * rng.standard_normal((n, N_WAVES))
     gain, factor = np.array([SCANNERS[name] for name in table["scanner"]]).T
     return [
         Anatomy(
             size=size[i],
             rotation=rotation[i],
             shift=shift[i],
-            ventricles=np.exp(0.25 * v[i]),
-            hippocampi=np.exp(-0.2 * h[i]),
+            ventricles=np.exp(0.28 * v[i]),
+            hippocampi=np.exp(-0.25 * h[i]),
+            sylvian=np.exp(0.25 * h[i]),
             thickness=3.4 * np.exp(-0.1 * c[i]),
             sulci=1.3 * np.exp(0.3 * c[i]),
             white=WHITE * (1 - 0.06 * w[i]),

@@ -20,16 +20,16 @@ EDUCATION_P /= EDUCATION_P.sum()
 APOE4 = np.arange(3)
 APOE4_P = np.array([0.54, 0.36, 0.10])
 
-MIXING = np.deg2rad(60)  # of the image's gain at interaction=1
-IMAGE_EFFECT, TABLE_EFFECT, LABEL_NOISE = 1.7, 0.8, 0.2
+MIXING = np.deg2rad(52)  # of the image's gain at interaction=1
+IMAGE_EFFECT, TABLE_EFFECT, LABEL_NOISE = 2.0, 0.65, 0.2
 AGEING = {"hippocampal_atrophy": 0.4, "ventricular_enlargement": 0.4, "cortical_atrophy": 0.6}
 # name: location and scale of the standardised log value, shift from CN to AD, decimals, limits
 MARKERS = {
-    "csf_abeta": (np.log(900), 0.40, -0.6, 0, (200, 1700)),
-    "csf_ptau": (np.log(24), 0.45, 0.6, 1, (8, 120)),
-    "csf_ttau": (np.log(260), 0.40, 0.6, 0, (80, 1300)),
-    "fdg": (np.log(1.22), 0.12, -0.7, 3, None),
-    "av45": (np.log(1.17), 0.18, 0.7, 3, None),
+    "csf_abeta": (np.log(900), 0.40, -0.4, 0, (200, 1700)),
+    "csf_ptau": (np.log(24), 0.45, 0.4, 1, (8, 120)),
+    "csf_ttau": (np.log(260), 0.40, 0.4, 0, (80, 1300)),
+    "fdg": (np.log(1.22), 0.12, -0.45, 3, None),
+    "av45": (np.log(1.17), 0.18, 0.45, 3, None),
 }
 PAPER_RATES = {"age": 0.002, "apoe4": 0.087, "csf": 0.515, "fdg": 0.381, "av45": 0.528}
 
@@ -148,9 +148,8 @@ def _severity(table, latents, model):
         (hippocampus, "hippocampal_atrophy", carrier),
         (ventricles, "ventricular_enlargement", woman),
     ):
-        slope = AGEING[name]
-        excess = (value - slope * age) / np.sqrt(1 - slope**2)  # beyond what the age explains
-        image = image + (np.cos(angle) + np.sin(angle) * moderator) * excess
+        excess = value - AGEING[name] * age  # beyond what the age explains
+        image = image + np.cos(angle) * excess + np.sin(angle) * moderator * value
     causes = 0.6 * carrier + 0.5 * age - 0.5 * education + 0.37 * woman
     return IMAGE_EFFECT * image / np.sqrt(2) + TABLE_EFFECT * causes
 

@@ -26,6 +26,7 @@ class Anatomy:
     shift: np.ndarray  # (3,)
     ventricles: float  # factor on the radius
     hippocampi: float  # factor on the radius
+    sylvian: float  # factor on the radius of the lateral fissure
     thickness: float  # of the cortex
     sulci: float  # half width of a sulcus
     white: float  # signal of the white matter
@@ -151,7 +152,8 @@ def _brain(signal, points, inside, anatomy, width):
     hull = _union(cerebrum, temporal, 4)
     furrows = np.maximum(_sulci(x, y, z, hull, anatomy), np.float32(6) - core)
     fissure = np.maximum(ax - np.float32(anatomy.sulci), -core)
-    pial = np.maximum(_union(hull, core, 4), -np.minimum(furrows, fissure))
+    lateral = _capsule(ax, y, z, (56, 26, -12), (57, -26, 2), 3.6 * anatomy.sylvian)
+    pial = np.maximum(_union(hull, core, 4), -np.minimum(np.minimum(furrows, fissure), lateral))
     cerebellum = _ellipsoid(ax, y, z, (20, -50, -38), (32, 31, 23))
     stem = _union(
         _capsule(ax, y, z, (0, -20, -12), (0, -30, -140), 9.5),
@@ -197,8 +199,8 @@ def _deep(out, ax, y, z, anatomy, width):
     ventricles = _union(_union(body, atrium, 4), third, 1)
     _paint(out, csf, _occupancy(ventricles, width))
     # The hippocampus lies in the temporal horn, whose wall stays: what the one loses is fluid's.
-    horn = _capsule(ax, y, z, (25, 0, -22), (31, -32, -8), 10.5)
-    hippocampus = _capsule(ax, y, z, (24.5, 0, -22), (30.5, -32, -8), 7.4 * anatomy.hippocampi)
+    horn = _capsule(ax, y, z, (25, 0, -22), (31, -32, -8), 11.5)
+    hippocampus = _capsule(ax, y, z, (24.5, 0, -22), (30.5, -32, -8), 7.6 * anatomy.hippocampi)
     _paint(out, csf, _occupancy(horn, width))
     _paint(out, grey, _occupancy(hippocampus, width))
 
