@@ -13,7 +13,7 @@ class _ChannelAffine(nn.Module):
         self.squeeze = nn.Linear(n_inputs, bottleneck)
         self.excite = nn.Linear(bottleneck, 2 * n_channels)
         # Near the identity: scale 1, shift 0. Not at it, or the first layer would get no gradient.
-        nn.init.normal_(self.excite.weight, std=0.01)
+        nn.init.normal_(self.excite.weight, std=0.03)
         nn.init.zeros_(self.excite.bias)
 
     def _apply_affine(self, h, inputs):

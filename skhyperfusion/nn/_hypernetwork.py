@@ -81,6 +81,22 @@ class Hypernetwork(nn.Module):
         The embedding networks: one, or one for each layer.
     generators : ModuleList
         One `AffineGenerator` for each layer, in the order of `layer_names`.
+
+    Shapes
+    ------
+    - tabular : (B, T)
+
+    Examples
+    --------
+    >>> from skhyperfusion.nn import externalize
+    >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    >>> hypernetwork = externalize(net, ["2"], n_tabular_features=5)
+    >>> weight, bias = hypernetwork(torch.ones(6, 5))["2"]
+    >>> weight.shape, bias.shape
+    (torch.Size([6, 1, 4]), torch.Size([6, 1]))
+    >>> with hypernetwork.supply(torch.ones(6, 5)):
+    ...     net(torch.ones(6, 3)).shape
+    torch.Size([6, 1])
     """
 
     def __init__(

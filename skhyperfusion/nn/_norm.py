@@ -94,14 +94,17 @@ class BatchNorm(_BatchNorm):
     def _weighted(self, input, sample_weight):
         shape = (-1,) + (1,) * (input.ndim - 1)
         weight = sample_weight.to(input).reshape(shape)
-        n_positions = input[0, 0].numel()
-        share = weight / (weight.sum() * n_positions)
+        total = weight.sum()
+        share = weight / (total.clamp_min(torch.finfo(total.dtype).tiny) * input[0, 0].numel())
         axes = (0, *range(2, input.ndim))
         mean = (input * share).sum(axes, keepdim=True)
         variance = ((input - mean).square() * share).sum(axes, keepdim=True)
+        channels = (1, -1) + (1,) * (input.ndim - 2)
+        # A batch of weightless rows has no statistics of its own, as a batch of one row has none.
+        mean = torch.where(total > 0, mean, self.running_mean.reshape(channels).to(mean))
+        variance = torch.where(total > 0, variance, self.running_var.reshape(channels).to(variance))
         self._update(mean.detach().flatten(), variance.detach().flatten())
         out = (input - mean) * (variance + self.eps).rsqrt()
-        channels = (1, -1) + (1,) * (input.ndim - 2)
         return out * self.weight.reshape(channels) + self.bias.reshape(channels)
 
     @torch.no_grad()

@@ -30,7 +30,7 @@ def test_scale_and_shift_act_on_the_channels(kind, shape):
 def test_conditioning_starts_near_the_identity_and_reads_the_table(kind):
     module = kind(5, 6).double()
     h, tabular = _double(3, 6, 4, 4), _double(3, 5)
-    torch.testing.assert_close(module(h, tabular), h, rtol=0.1, atol=0.1)
+    torch.testing.assert_close(module(h, tabular), h, rtol=0.3, atol=0.3)
     assert not torch.equal(module(h, tabular), module(h, tabular + 1))
     module(h, tabular).square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in module.parameters())

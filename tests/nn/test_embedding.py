@@ -97,6 +97,17 @@ def test_batch_norm_when_rows_are_weighted_equals_repeated_rows(shape):
     torch.testing.assert_close(one.train()(input), BatchNorm(3).double()(input), rtol=1e-10, atol=1e-10)
 
 
+def test_batch_norm_when_no_row_has_weight_uses_and_keeps_the_running_statistics():
+    norm = BatchNorm(3).double()
+    norm(_double(9, 3))
+    before = norm.running_mean.clone(), norm.running_var.clone()
+    input = _double(4, 3)
+    with weighted_rows(torch.zeros(4)):
+        out = norm(input)
+    torch.testing.assert_close((norm.running_mean, norm.running_var), before, rtol=0, atol=0)
+    torch.testing.assert_close(out, norm.eval()(input), rtol=1e-10, atol=1e-10)
+
+
 def test_batch_norm_when_the_channels_differ_raises_both_shapes():
     with pytest.raises(ValueError, match=r"\(B, 3, \*S\)\. Got \(2, 4, 5\)"):
         BatchNorm(3)(torch.ones(2, 4, 5))

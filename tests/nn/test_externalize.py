@@ -252,6 +252,12 @@ def test_resolve_layers_when_a_name_is_misspelt_names_the_nearest_and_all(networ
         resolve_layers(network, "zzz")
 
 
+def test_resolve_layers_with_very_many_layers_lists_the_first_twelve():
+    net = nn.Sequential(*(nn.Linear(1, 1) for _ in range(15)))
+    with pytest.raises(ValueError, match=r"external: '0', '1', .* '11' and 3 more\."):
+        resolve_layers(net, "nothing")
+
+
 def test_resolve_layers_when_a_pattern_finds_other_layers_only_says_which(network):
     with pytest.raises(
         ValueError, match=r"'stem.1' matches nothing .* \('stem.1' is a BatchNorm2d; only Linear"
