@@ -18,6 +18,8 @@ from scipy import sparse
 
 from skhyperfusion.images._raw import BadImage
 
+_SMALLEST, _LARGEST = 1e-6, 1e6  # mm: from a molecule to a mountain
+
 Box = tuple[tuple[int, int], ...]
 
 
@@ -53,13 +55,19 @@ class Grid:
 
 
 def check_affine(affine: np.ndarray | None) -> None:
-    """Refuse an affine that puts several voxels into one place, or none anywhere."""
+    """Refuse an affine that puts several voxels into one place, or makes them of no size that a scan has."""
     if affine is None:
         return
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:-1, :-1])) < 1e-12:
+    axes = affine[:-1, :-1]
+    with np.errstate(all="ignore"):
+        sizes = np.linalg.norm(axes, axis=0)
+        # The volume of a voxel as a part of its box: 1 for axes at right angles, 0 for axes in one plane.
+        upright = abs(np.linalg.det(axes / sizes)) if np.isfinite(affine).all() and sizes.all() else 0.0
+    if not upright > 1e-3 or sizes.min() < _SMALLEST or sizes.max() > _LARGEST:
         raise BadImage(
-            f"has an affine that cannot be inverted ({np.round(affine[:-1], 4).tolist()}): where its voxels "
-            "lie is unknown. Repair its header, or drop the row."
+            "has an affine that no scan has, or that cannot be inverted "
+            f"({affine[:-1].round(4).tolist()}): where its voxels lie is unknown. Repair its header, or "
+            "drop the row."
         )
 
 

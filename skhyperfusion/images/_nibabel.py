@@ -87,7 +87,7 @@ def _read_header(path: str):
     with opened as file:
         prefix = file.read(_PREFIX)
     if path.lower().endswith((".mgh", ".mgz")):
-        return MGHHeader.from_fileobj(io.BytesIO(prefix))
+        return _repaired(MGHHeader.from_fileobj(io.BytesIO(prefix), check=False))
     pair = path.lower().endswith(".hdr")
     kinds = (
         (Nifti1PairHeader, Nifti2PairHeader, Spm99AnalyzeHeader, AnalyzeHeader)
@@ -96,13 +96,17 @@ def _read_header(path: str):
     )
     for kind in kinds:
         if len(prefix) >= kind.template_dtype.itemsize and kind.may_contain_header(prefix):
-            header = kind(prefix[: kind.template_dtype.itemsize], check=False)
-            header.check_fix(logger=_silent, error_level=40)
-            return header
+            return _repaired(kind(prefix[: kind.template_dtype.itemsize], check=False))
     raise BadImage(
         f"does not begin with a NIfTI header ({len(prefix)} bytes read). It is damaged, or of another "
         "format: restore it, or drop the row."
     )
+
+
+def _repaired(header):
+    """Return the header with harmless faults mended, in silence; refuse the others."""
+    header.check_fix(logger=_silent, error_level=40)
+    return header
 
 
 def _describe(header) -> RawHeader:
@@ -119,7 +123,7 @@ def _describe(header) -> RawHeader:
 def _data_end(header) -> int:
     """Return how many bytes header and voxels take together."""
     offset = int(header.get_data_offset())
-    if not 0 <= offset <= 1 << 26:
+    if not 0 <= offset <= 1 << 24:
         raise BadImage(
             f"says that its voxels begin at byte {offset}: its header is damaged. Restore the file."
         )
