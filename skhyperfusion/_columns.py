@@ -213,7 +213,8 @@ def resolve_columns(
         image = _requested(find, image_columns)
         if group in image:
             raise ValueError(f"Column {group!r} is given both as image_columns and as group_column.")
-        dropped = tuple(name for name in others if name not in image and find.is_image(name))
+        asked = set(image)
+        dropped = tuple(name for name in others if name not in asked and find.is_image(name))
         pixels = bool(image) and _are_pixels(frame, image, dropped)
         if dropped:
             warnings.warn(
@@ -222,7 +223,8 @@ def resolve_columns(
                 UserWarning,
                 stacklevel=2,
             )
-    tabular = tuple(name for name in others if name not in image and name not in dropped)
+    taken = {*image, *dropped}
+    tabular = tuple(name for name in others if name not in taken)
     return ColumnRoles(image, tabular, group, dropped, pixels)
 
 
@@ -232,9 +234,9 @@ def _requested(find, image_columns):
     if isinstance(image_columns, str) or not np.iterable(image_columns):
         image_columns = [image_columns]
     names = [find("image_columns", request, alone=len(image_columns) == 1) for request in image_columns]
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
-    if twice:
-        raise ValueError(f"image_columns={show(image_columns)} gives column {twice[0]!r} more than once.")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"image_columns={show(image_columns)} gives column {twice!r} more than once.")
     return tuple(names)
 
 
@@ -243,9 +245,10 @@ class _Finder:
 
     def __init__(self, frame, has_names, estimator_name):
         self.frame, self.has_names, self.estimator_name = frame, has_names, estimator_name
+        self.columns = list(frame.columns)
 
     def __call__(self, parameter, request, *, alone=False):
-        columns = list(self.frame.columns)
+        columns = self.columns
         if not isinstance(request, str):
             if not -len(columns) <= request < len(columns):
                 raise ValueError(
@@ -255,7 +258,7 @@ class _Finder:
             return columns[request]
         if not self.has_names:
             return self._find_nameless(parameter, request, alone)
-        if request in columns:
+        if request in self.frame.columns:
             return request
         # ColumnTransformer and FeatureUnion put their names before, or behind, a double underscore.
         found = [name for name in columns if f"__{request}__" in f"__{name}__"]
@@ -272,7 +275,7 @@ class _Finder:
         return found[0]
 
     def _find_nameless(self, parameter, request, alone):
-        found = [name for name in self.frame.columns if self.is_image(name)] if alone else []
+        found = [name for name in self.columns if self.is_image(name)] if alone else []
         if len(found) != 1:
             raise ValueError(
                 f"{parameter} names {request!r}, but {self.estimator_name} received an array, which has no "
