@@ -118,7 +118,7 @@ class FusionNetwork(nn.Module):
         super().__init__()
         _check_choices(fusion, hyper_init)
         kind = FUSIONS[fusion]
-        has_image = in_channels is not None and spatial_shape is not None
+        has_image = bool(in_channels) and spatial_shape is not None and len(spatial_shape) > 0
         _check_inputs(fusion, kind, n_tabular_features, has_image)
         self.n_tabular_features = n_tabular_features
         self.image_shape = (in_channels, *spatial_shape) if kind.uses_image else None

@@ -46,6 +46,7 @@ from skhyperfusion.nn import FusionNetwork
         ({"n_tabular_features": 0}, ValueError, r"'hyper' needs tabular features.*fusion='image' needs none"),
         ({"spatial_shape": None}, ValueError, r"'hyper' needs images: give .*fusion='tabular' needs none"),
         ({"in_channels": None}, ValueError, r"'hyper' needs images"),
+        ({"in_channels": 0, "spatial_shape": ()}, ValueError, r"'hyper' needs images"),
         ({"spatial_shape": (8, 8, 8, 8)}, ValueError, r"'spatial_dims' must be 1, 2 or 3"),
         ({"dropout": [0.1]}, ValueError, r"'dropout' must be a number or 6"),
     ],
