@@ -120,16 +120,16 @@ def make_brain_cohort(
     ``h = .4 a + .92 h'``, ``v = .4 a + .92 v'``, ``c = .6 a + .8 c'`` with h', v', c' standard normal: what
     goes beyond the age. Then ::
 
-        t = 52 degrees * interaction
+        t = 48 degrees * interaction
         severity = 2 / sqrt(2) * [cos t * (.92 h' + .92 v') + sin t * (k h + s v)]
                    + .65 * (.6 k + .5 a - .5 e + .37 s)
         liability = severity + .2 * noise * (standard logistic)
 
     The liability is cut into classes at the quantiles that give `class_shares`. The markers follow the
     class: their logarithms are normal, from CN to AD they shift by .4 or .45 standard deviations, half of
-    it for MCI. At interaction = 1 a small hippocampus speaks for the disease in carriers and slightly
-    against it in others (weights 1.4 and -.17), and so do large ventricles in women and men. The
-    variance of the picture's part hardly depends on `interaction`.
+    it for MCI. At interaction = 1 a small hippocampus tells of the disease in carriers, and next to
+    nothing in others (weights 1.41 and -.07); so do large ventricles in women and men. The variance of
+    the picture's part hardly depends on `interaction`.
 
     The posterior is exact: missing causes are summed over, given the picture; missing markers are
     left out, censored ones count with their tail. The balanced accuracy takes the class with the largest
