@@ -1,6 +1,8 @@
 import copy
+import gc
 import pickle
 import threading
+import weakref
 
 import pytest
 import torch
@@ -181,6 +183,18 @@ def test_externalized_network_outside_of_supply_raises(network, image, tabular):
         fail()
     with pytest.raises(RuntimeError, match=r"'fc' has no weights of its own"):
         network(image)
+
+
+def test_supply_lets_go_of_the_embeddings_at_its_end(network, image, tabular):
+    hypernetwork = externalize(network, "fc", n_tabular_features=5).eval()
+    context = hypernetwork.supply(tabular)
+    (embedding, _), kept = next(iter(context.by_slot.values())), []
+    reference = weakref.ref(embedding)
+    del embedding
+    with context, torch.no_grad():
+        kept.append(network(image).detach())
+    gc.collect()
+    assert reference() is None
 
 
 def test_supply_from_two_hypernetworks_serves_both(network, image, tabular):
