@@ -4,8 +4,6 @@ The order is causal and every step has a closed form, so that the posterior of t
 picture's latent variables and the table, gaps and limits of detection included, is exact.
 """
 
-import itertools
-
 import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr, ndtri
@@ -15,7 +13,8 @@ SHARES = {2: (0.5, 0.5), 3: (740 / 2120, 1015 / 2120, 365 / 2120)}  # three: the
 
 AGE_MEAN, AGE_SD, AGE_RANGE = 73.0, 7.0, (55.0, 90.0)
 EDUCATION = np.arange(8, 21)
-EDUCATION_P = np.exp(-0.5 * ((EDUCATION - 16) / 2.7) ** 2)
+EDUCATION_MEAN, EDUCATION_SD = 16, 2.7
+EDUCATION_P = np.exp(-0.5 * ((EDUCATION - EDUCATION_MEAN) / EDUCATION_SD) ** 2)
 EDUCATION_P /= EDUCATION_P.sum()
 APOE4 = np.arange(3)
 APOE4_P = np.array([0.54, 0.36, 0.10])
@@ -58,7 +57,11 @@ def draw(n, *, rng, n_classes, class_shares, interaction, informative, noise):
         {k: link * r * age + np.sqrt(1 - (link * r) ** 2) * excess[k] for k, r in AGEING.items()}
     )
     model = {"interaction": interaction, "informative": informative, "scale": max(LABEL_NOISE * noise, 1e-9)}
-    severity = _severity(table, latents, model)
+    severity = _severity(
+        {name: table[name].to_numpy() for name in table},
+        {name: latents[name].to_numpy() for name in AGEING},
+        model,
+    )
     liability = severity + model["scale"] * rng("labels").logistic(size=n)
     counts = _counts(n, class_shares or SHARES[n_classes])
     ordered = np.sort(liability)
@@ -97,23 +100,26 @@ def picture_scale(model):
 
 def posterior(table, gaps, latents, model):
     """Compute P(class | latent variables of the picture, table as shown), (n, n_classes)."""
-    classes = model["classes"]
-    log_markers = _marker_likelihood(table, gaps, len(classes), model["informative"])
-    out = np.empty((len(table), len(classes)))
-    ages = np.linspace(*AGE_RANGE, 36)
+    n_classes = len(model["classes"])
+    log_markers = _marker_likelihood(table, gaps, n_classes, model["informative"])
+    out = np.empty((len(table), n_classes))
+    known = {name: table[name].to_numpy() for name in ("age", "apoe4", "education", "sex")}
+    hidden = {name: gaps[name].to_numpy() for name in ("age", "apoe4", "education")}
+    grids = {"age": np.linspace(*AGE_RANGE, 36), "apoe4": APOE4, "education": EDUCATION}
+    picture = {name: latents[name].to_numpy() for name in AGEING}
     for i in range(len(table)):
-        # What is missing among the causes is summed over, weighted by what the picture tells of it.
-        hidden = {
-            "age": ages if gaps["age"].iat[i] else [table["age"].iat[i]],
-            "apoe4": APOE4 if gaps["apoe4"].iat[i] else [table["apoe4"].iat[i]],
-            "education": EDUCATION if gaps["education"].iat[i] else [table["education"].iat[i]],
-        }
-        cases = pd.DataFrame(list(itertools.product(*hidden.values())), columns=list(hidden))
-        cases["sex"] = table["sex"].iat[i]
-        picture = latents.iloc[[i] * len(cases)].reset_index(drop=True)
-        weight = _case_weight(cases, picture, gaps.iloc[i], model)
-        given = _class_probabilities(_severity(cases, picture, model), model)
-        joint = np.log(np.maximum(weight @ given, 1e-300)) + log_markers[i]
+        # What is missing among the causes is summed over, weighted by what the picture tells of it:
+        # one axis for each cause, of length one where the cause is known.
+        axes = np.ix_(*(grids[name] if hidden[name][i] else known[name][i : i + 1] for name in grids))
+        causes = dict(zip(grids, axes, strict=True)) | {"sex": known["sex"][i]}
+        shown = {name: values[i] for name, values in picture.items()}
+        weight = np.exp(
+            sum(_log_prior(name, causes[name], shown, model) for name in grids if hidden[name][i])
+            + np.zeros([len(axis.ravel()) for axis in axes])
+        ).ravel()
+        severity = _severity(causes, shown, model) + np.zeros([len(axis.ravel()) for axis in axes])
+        given = weight @ _class_probabilities(severity.ravel(), model) / weight.sum()
+        joint = np.log(np.maximum(given, 1e-300)) + log_markers[i]
         joint = np.exp(joint - joint.max())
         out[i] = joint / joint.sum()
     return out
@@ -131,27 +137,22 @@ def _covariates(n, rng):
     )
 
 
-def _severity(table, latents, model):
+def _severity(causes, picture, model):
     """Linear predictor of the disease, larger is worse."""
-    hippocampus, ventricles = (
-        latents[k].to_numpy() for k in ("hippocampal_atrophy", "ventricular_enlargement")
-    )
+    hippocampus, ventricles = picture["hippocampal_atrophy"], picture["ventricular_enlargement"]
     if not model["informative"]:
         return IMAGE_EFFECT * (hippocampus + ventricles) / np.sqrt(2)
-    age = (table["age"].to_numpy(float) - AGE_MEAN) / AGE_SD
-    carrier = np.where(table["apoe4"].to_numpy() > 0, 1.0, -1.0)
-    woman = np.where(table["sex"] == "F", 1.0, -1.0)
-    education = (table["education"].to_numpy(float) - 16) / 2.7
+    age = (causes["age"] - AGE_MEAN) / AGE_SD
+    education = (causes["education"] - EDUCATION_MEAN) / EDUCATION_SD
+    carrier = np.where(causes["apoe4"] > 0, 1.0, -1.0)
+    woman = np.where(causes["sex"] == "F", 1.0, -1.0)
     angle = MIXING * model["interaction"]
-    image = 0.0
-    for value, name, moderator in (
-        (hippocampus, "hippocampal_atrophy", carrier),
-        (ventricles, "ventricular_enlargement", woman),
-    ):
-        excess = value - AGEING[name] * age  # beyond what the age explains
-        image = image + np.cos(angle) * excess + np.sin(angle) * moderator * value
-    causes = 0.6 * carrier + 0.5 * age - 0.5 * education + 0.37 * woman
-    return IMAGE_EFFECT * image / np.sqrt(2) + TABLE_EFFECT * causes
+    excess = (
+        hippocampus + ventricles - age * (AGEING["hippocampal_atrophy"] + AGEING["ventricular_enlargement"])
+    )  # beyond what the age explains
+    image = np.cos(angle) * excess + np.sin(angle) * (carrier * hippocampus + woman * ventricles)
+    table = 0.6 * carrier + 0.5 * age - 0.5 * education + 0.37 * woman
+    return IMAGE_EFFECT * image / np.sqrt(2) + TABLE_EFFECT * table
 
 
 def _class_probabilities(severity, model):
@@ -161,21 +162,18 @@ def _class_probabilities(severity, model):
     return np.diff(edges, axis=1)
 
 
-def _case_weight(cases, picture, gaps, model):
-    """Weight of every combination of the missing causes, given the picture; sums to one."""
-    log_weight = np.zeros(len(cases))
-    if gaps["age"]:
-        age = (cases["age"].to_numpy() - AGE_MEAN) / AGE_SD
-        log_weight -= age**2 / 2
-        if model["informative"]:
-            for name, slope in AGEING.items():
-                log_weight -= (picture[name].to_numpy() - slope * age) ** 2 / (2 * (1 - slope**2))
-    if gaps["apoe4"]:
-        log_weight += np.log(APOE4_P)[cases["apoe4"].to_numpy()]
-    if gaps["education"]:
-        log_weight += np.log(EDUCATION_P)[cases["education"].to_numpy() - EDUCATION[0]]
-    weight = np.exp(log_weight - log_weight.max())
-    return weight / weight.sum()
+def _log_prior(name, values, picture, model):
+    """Log weight of the values of a missing cause, given the picture, up to a constant."""
+    if name == "apoe4":
+        return np.log(APOE4_P)[values]
+    if name == "education":
+        return np.log(EDUCATION_P)[values - EDUCATION[0]]
+    age = (values - AGE_MEAN) / AGE_SD
+    log_p = -(age**2) / 2
+    if model["informative"]:
+        for shown, slope in AGEING.items():
+            log_p = log_p - (picture[shown] - slope * age) ** 2 / (2 * (1 - slope**2))
+    return log_p
 
 
 def _marker_likelihood(table, gaps, n_classes, informative):

@@ -176,12 +176,17 @@ def _sulci(x, y, z, hull, anatomy):
     radius = np.sqrt((x / 66) ** 2 + (y / 82) ** 2 + (z / 62) ** 2) + np.float32(1e-3)
     scale = np.float32(70) / radius
     u, v, w = x / 66 * scale, y / 82 * scale, z / 62 * scale
-    field = np.zeros_like(x)
+    field, slope = np.zeros_like(x), np.zeros((3, len(x)), dtype=np.float32)
     for kx, ky, kz, phase in anatomy.folds.astype(np.float32):
-        field += np.cos(kx * u + ky * v + kz * w + phase)
-    # The mean slope of the field across a sphere turns its value into mm.
-    slope = np.sqrt(np.sum(anatomy.folds[:, :3] ** 2) / 3)
-    sheet = np.abs(field) * np.float32(1 / slope) - np.float32(anatomy.sulci)
+        angle = kx * u + ky * v + kz * w + phase
+        field += np.cos(angle)
+        steep = np.sin(angle)
+        for axis, k in enumerate((kx, ky, kz)):
+            slope[axis] += k * steep
+    # Field by slope along the surface is the distance in mm; the floor keeps plateaus from being sulci.
+    radial = (slope[0] * u + slope[1] * v + slope[2] * w) * np.float32(1 / 70)
+    steepness = np.sqrt(np.maximum(np.sum(slope * slope, axis=0) - radial * radial, 0)) + np.float32(0.1)
+    sheet = np.abs(field) / steepness - np.float32(anatomy.sulci)
     return np.maximum(sheet, -hull - np.float32(SULCUS_DEPTH))
 
 
@@ -199,8 +204,8 @@ def _deep(out, ax, y, z, anatomy, width):
     ventricles = _union(_union(body, atrium, 4), third, 1)
     _paint(out, csf, _occupancy(ventricles, width))
     # The hippocampus lies in the temporal horn, whose wall stays: what the one loses is fluid's.
-    horn = _capsule(ax, y, z, (25, 0, -22), (31, -32, -8), 11.5)
-    hippocampus = _capsule(ax, y, z, (24.5, 0, -22), (30.5, -32, -8), 7.6 * anatomy.hippocampi)
+    horn = _capsule(ax, y, z, (26.5, -1, -20.5), (32.5, -33, -6.5), 10.5)
+    hippocampus = _capsule(ax, y, z, (24.5, 0, -22.5), (30.5, -32, -8.5), 7.6 * anatomy.hippocampi)
     _paint(out, csf, _occupancy(horn, width))
     _paint(out, grey, _occupancy(hippocampus, width))
 
