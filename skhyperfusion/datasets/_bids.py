@@ -42,7 +42,7 @@ def read_bids_table(
     Returns
     -------
     frame : DataFrame
-        One row per image, sorted by subject and file name. The index is `participant_id`; it repeats
+        One row per image, sorted by subject, session, run and path. The index is `participant_id`; it repeats
         where a subject has several images, and ``groups=frame.index`` keeps them together in a
         cross-validation. Columns: the path as str; `session_id` and, under their short names, the other
         entities that the file names hold (``run``, ``acq``, ...), where they occur; those of the
@@ -83,7 +83,7 @@ def read_bids_table(
             f"{str(source)!r} already has a column {column!r}. "
             f"Pass image_column=... to name the paths otherwise."
         )
-    without = [subject for subject in table.index if subject not in set(images.index)]
+    without = table.index.difference(images.index).tolist()
     if without and missing == "raise":
         raise ValueError(
             f"{_listing(without)} of {str(source)!r} without an image *_{suffix} in {str(root)!r}. "
@@ -102,16 +102,26 @@ def _participants(path):
             f"if the table is elsewhere."
         )
     table = _read_tsv(path)
-    if "participant_id" not in table.columns:
-        raise ValueError(
-            f"{str(path)!r} has no column 'participant_id'; its columns are {list(table.columns)[:5]!r}. "
-            f"The file must be separated by tabs."
-        )
+    _check_ids(table, "participant_id", path)
     table["participant_id"] = [_with_prefix(name, "sub-") for name in table["participant_id"]]
     doubled = table["participant_id"][table["participant_id"].duplicated()].tolist()
     if doubled:
         raise ValueError(f"{_listing(doubled)} in {str(path)!r} more than once. Keep one row per subject.")
     return table.set_index("participant_id")
+
+
+def _check_ids(table, column, path):
+    if column not in table.columns:
+        raise ValueError(
+            f"{str(path)!r} has no column {column!r}; its columns are {list(table.columns)[:5]!r}. "
+            f"The file must be separated by tabs."
+        )
+    empty = (table[column].isna().to_numpy().nonzero()[0] + 1).tolist()
+    if empty:
+        raise ValueError(
+            f"{str(path)!r}: row {', '.join(map(str, empty[:5]))} (of {len(empty)} such) has no {column!r}. "
+            f"Fill it in or delete the row."
+        )
 
 
 def _read_tsv(path):
@@ -144,8 +154,7 @@ def _images(root, suffix, datatype, extensions, column, absolute):
             f"Check suffix={suffix!r} and datatype={datatype!r}."
         )
     rows = []
-    for folder, stem in sorted(best, key=lambda key: (key[1], str(key[0]))):
-        path = best[folder, stem][0]
+    for (_, stem), (path, _) in best.items():
         inner = path.relative_to(root)
         entities = dict(part.split("-", 1) for part in stem.split("_")[:-1] if "-" in part)
         if f"sub-{entities.pop('sub', '')}" != inner.parts[0]:
@@ -156,16 +165,16 @@ def _images(root, suffix, datatype, extensions, column, absolute):
         row = {"participant_id": inner.parts[0], column: str(root.absolute() / inner if absolute else inner)}
         row |= {"session_id": f"ses-{session}"} if session is not None else {}
         rows.append(row | entities)
-    images = pd.DataFrame(rows).set_index("participant_id")
+    images = pd.DataFrame(rows)
     if "run" in images:
-        images["run"] = pd.to_numeric(images["run"]).astype(
-            "Int64" if images["run"].isna().any() else "int64"
-        )
-    return images
+        run = pd.to_numeric(images["run"])
+        images["run"] = run.astype("Int64" if run.isna().any() else "int64")
+    order = [key for key in ("participant_id", "session_id", "run") if key in images]
+    return images.sort_values([*order, column]).set_index("participant_id")
 
 
 def _check_subjects(images, table, source):
-    strangers = [subject for subject in images.index.unique() if subject not in table.index]
+    strangers = images.index.unique().difference(table.index).tolist()
     if strangers:
         raise ValueError(
             f"{_listing(strangers)} with an image but without a row in {str(source)!r}. "
@@ -181,13 +190,15 @@ def _join_sessions(frame, root):
     for subject in frame.index.unique():
         path = root / subject / f"{subject}_sessions.tsv"
         if path.is_file():
-            tables.append(_read_tsv(path).assign(participant_id=subject))
+            visits = _read_tsv(path)
+            _check_ids(visits, "session_id", path)
+            tables.append(visits.assign(participant_id=subject))
     if not tables:
         return frame
     visits = pd.concat(tables)
     visits["session_id"] = [_with_prefix(name, "ses-") for name in visits["session_id"]]
     keys = ["participant_id", "session_id"]
-    doubled = visits[keys][visits.duplicated(keys)].agg(" ".join, axis=1).tolist()
+    doubled = [" ".join(key) for key in visits.loc[visits.duplicated(keys), keys].to_numpy()]
     if doubled:
         raise ValueError(f"{_listing(doubled)} in a sessions.tsv more than once. Keep one row per session.")
     frame = frame.rename_axis("participant_id").reset_index()

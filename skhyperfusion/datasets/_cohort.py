@@ -109,7 +109,7 @@ def make_brain_cohort(
     Notes
     -----
     **Pictures.** Latent variables drive the picture: `ventricular_enlargement` v, radius of the ventricles
-    ``* exp(.28 v)``; `hippocampal_atrophy` h, radius of the hippocampi ``* exp(-.25 h)``, the temporal horn
+    ``* exp(.28 v)``; `hippocampal_atrophy` h, radius of the hippocampi ``* exp(-.28 h)``, the temporal horn
     holding what they leave, and of the lateral fissure ``* exp(.25 h)``; `cortical_atrophy` c, thickness of
     the cortex ``* exp(-.1 c)`` and width of the sulci ``* exp(.3 c)``; `white_matter_loss` w, signal of the
     white matter ``* (1 - .06 w)``. Women's heads are 4 % smaller on average, with a standard deviation
@@ -269,7 +269,7 @@ def _anatomies(latents, table, scale, informative, image_noise, variation, rng):
             rotation=rotation[i],
             shift=shift[i],
             ventricles=np.exp(0.28 * v[i]),
-            hippocampi=np.exp(-0.25 * h[i]),
+            hippocampi=np.exp(-0.28 * h[i]),
             sylvian=np.exp(0.25 * h[i]),
             thickness=3.4 * np.exp(-0.1 * c[i]),
             sulci=1.3 * np.exp(0.3 * c[i]),

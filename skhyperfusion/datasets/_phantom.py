@@ -152,7 +152,7 @@ def _brain(signal, points, inside, anatomy, width):
     hull = _union(cerebrum, temporal, 4)
     furrows = np.maximum(_sulci(x, y, z, hull, anatomy), np.float32(6) - core)
     fissure = np.maximum(ax - np.float32(anatomy.sulci), -core)
-    lateral = _capsule(ax, y, z, (56, 26, -12), (57, -26, 2), 3.6 * anatomy.sylvian)
+    lateral = _capsule(ax, y, z, (56, 26, -12), (57, -26, 2), 4.2 * anatomy.sylvian)
     pial = np.maximum(_union(hull, core, 4), -np.minimum(np.minimum(furrows, fissure), lateral))
     cerebellum = _ellipsoid(ax, y, z, (20, -50, -38), (32, 31, 23))
     stem = _union(
@@ -204,7 +204,7 @@ def _deep(out, ax, y, z, anatomy, width):
     ventricles = _union(_union(body, atrium, 4), third, 1)
     _paint(out, csf, _occupancy(ventricles, width))
     # The hippocampus lies in the temporal horn, whose wall stays: what the one loses is fluid's.
-    horn = _capsule(ax, y, z, (26.5, -1, -20.5), (32.5, -33, -6.5), 10.5)
+    horn = _capsule(ax, y, z, (26.5, -1, -20.5), (32.5, -33, -6.5), 11.2)
     hippocampus = _capsule(ax, y, z, (24.5, 0, -22.5), (30.5, -32, -8.5), 7.6 * anatomy.hippocampi)
     _paint(out, csf, _occupancy(horn, width))
     _paint(out, grey, _occupancy(hippocampus, width))

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -255,6 +256,7 @@ def test_directory_when_it_holds_other_files_is_refused(tmp_path, content):
     assert (tmp_path / "sub-001").is_dir()
 
 
+@pytest.mark.slow
 def test_directory_when_none_lives_until_the_interpreter_ends():
     code = (
         "import gc, os; from skhyperfusion.datasets import make_brain_cohort\n"
@@ -306,8 +308,6 @@ def test_parameter_when_wrong_is_named_with_what_is_right(parameters, message):
 
 @pytest.mark.slow
 def test_cohort_when_large_takes_seconds():
-    import time
-
     start = time.process_time()
     make_brain_cohort(200, random_state=0)
     assert time.process_time() - start < 6
