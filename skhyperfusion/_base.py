@@ -84,6 +84,33 @@ class BaseHyperFusion(BaseEstimator):
         """
         return self._outputs(X, method="features").mean(axis=1)
 
+    def set_params(self, **params):
+        """Set parameters, nested ones too, as ``image_loader__shape`` and ``tabular_preprocessor__imputer``.
+
+        Parameters
+        ----------
+        **params : dict
+            Where a nested parameter is given of an image loader or a tabular preprocessor that is left at its
+            default, one is made to hold it.
+
+        Returns
+        -------
+        HyperFusionClassifier or HyperFusionRegressor
+            This estimator.
+        """
+        nested = {name.partition("__")[0] for name in params if "__" in name}
+        if "image_loader" in nested and params.get("image_loader", self.image_loader) is None:
+            params["image_loader"] = ImageLoader()
+        preprocessor = params.get("tabular_preprocessor", self.tabular_preprocessor)
+        if "tabular_preprocessor" in nested and isinstance(preprocessor, str):
+            if preprocessor != "default":
+                raise ValueError(
+                    f"'tabular_preprocessor' is {preprocessor!r}, which has no parameters to set. "
+                    "Pass tabular_preprocessor=TabularPreprocessor(), or another transformer."
+                )
+            params["tabular_preprocessor"] = TabularPreprocessor(image_columns=None)
+        return super().set_params(**params)
+
     @property
     def module_(self):
         """The fitted torch network."""
