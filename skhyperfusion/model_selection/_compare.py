@@ -1,0 +1,257 @@
+"""Fit and score several methods in the same folds."""
+
+import contextlib
+import pickle
+import traceback
+from collections.abc import Mapping
+
+import joblib
+import pandas as pd
+from sklearn.base import is_classifier
+from sklearn.model_selection import check_cv, cross_validate
+from sklearn.utils import indexable
+from tqdm import tqdm
+
+from skhyperfusion._validation import HasMethods, Number, did_you_mean, listing, show
+from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison
+from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
+
+
+class ComparisonInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a comparison.
+
+    Attributes
+    ----------
+    comparison : Comparison or None
+        Of the fits that were finished, if there are any.
+    """
+
+    def __init__(self, message, comparison=None):
+        super().__init__(message)
+        self.comparison = comparison
+
+
+class ComparisonError(RuntimeError):
+    """A method failed in a fold; what it raised is the cause.
+
+    Attributes
+    ----------
+    comparison : Comparison or None
+        Of the fits that were finished, if there are any.
+    """
+
+    def __init__(self, message, comparison=None):
+        super().__init__(message)
+        self.comparison = comparison
+
+
+def compare_estimators(
+    estimators,
+    X,
+    y,
+    *,
+    cv=5,
+    scoring=None,
+    groups=None,
+    params=None,
+    reference=None,
+    confidence=0.95,
+    results=None,
+    n_jobs=None,
+    verbose=0,
+):
+    """Cross-validate several methods in the same folds, and test their differences.
+
+    Parameters
+    ----------
+    estimators : dict of str to estimator
+        Methods by name, or a list of such pairs. Each fit is one of a clone.
+    X : DataFrame or array (n_samples, n_features)
+        What the methods take; tables with images included.
+    y : array (n_samples,) or (n_samples, n_outputs)
+        Target.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds, drawn once: all methods see the same. As in `sklearn.model_selection.cross_validate`.
+    scoring : str, callable, list or dict, default=None
+        One metric or several, as in `sklearn.model_selection.cross_validate`; None: each estimator's own
+        ``score``. Losses keep scikit-learn's sign (``neg_...``), so that more is better everywhere.
+    groups : array (n_samples,), default=None
+        Groups for the splitter, such as subjects.
+    params : dict, default=None
+        What ``fit`` of every method gets besides, such as ``{"sample_weight": w}``; arrays of n_samples are
+        cut to the fold. With metadata routing on, estimators and scorers get what they request.
+    reference : str, default=None
+        Name of the method that the others are compared with; None: the first.
+    confidence : float, default=0.95
+        Coverage of the intervals.
+    results : str or path-like, default=None
+        File in which each fit's scores are kept as soon as it ends. Called again with the same file, the
+        fits in it are not repeated, provided that estimator, data, fold and metrics are the same (functions
+        among the parameters count as the same if their names are).
+    n_jobs : int, default=None
+        Fits in parallel, by joblib; None: one, unless in a `joblib.parallel_config`.
+    verbose : int, default=0
+        Above 0, a progress bar on stderr, one step per fit.
+
+    Returns
+    -------
+    Comparison
+        With ``scores``, ``table()`` and ``plot()``.
+
+    Raises
+    ------
+    ComparisonError
+        If a fit fails: names method and fold, chained to what was raised. ``comparison`` has what was finished.
+    ComparisonInterrupted
+        A `KeyboardInterrupt`, after Ctrl-C; ``comparison`` has what was finished.
+
+    See Also
+    --------
+    Comparison : What the numbers mean.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> methods = {"logistic": LogisticRegression(max_iter=500), "majority": DummyClassifier()}
+    >>> comparison = compare_estimators(methods, X, y, scoring="accuracy")
+    >>> comparison.table()["mean"].round(2).to_dict()
+    {'logistic': 0.97, 'majority': 0.33}
+    >>> bool(comparison.table().loc["majority", "p_corrected_t"] < 0.001)
+    True
+    """
+    estimators = _checked_estimators(estimators)
+    if reference is not None and reference not in estimators:
+        raise ValueError(
+            f"reference={show(reference)} is none of {listing(estimators, noun='method')}"
+            f"{did_you_mean(reference, estimators) or '.'}"
+        )
+    if not Number(float, 0, 1, closed="neither").accepts(confidence):
+        raise ValueError(f"confidence must be a number in (0, 1). Got {show(confidence)} instead.")
+    X, y, groups = indexable(X, y, groups)
+    first = next(iter(estimators.values()))
+    splits = list(check_cv(cv, y, classifier=is_classifier(first)).split(X, y, groups))
+
+    # Fold by fold, so that an interrupted comparison has whole folds.
+    fits = [(method, fold) for fold in range(len(splits)) for method in estimators]
+    keys, file, found = {}, None, {}
+    if results is not None:
+        keys, file = keys_of_fits(estimators, X, y, splits, scoring, params), ResultsFile(results)
+        kept = file.read()
+        found = {fit: kept[keys[fit]] for fit in fits if keys[fit] in kept}
+    jobs = [
+        joblib.delayed(_fit_and_score)(method, fold, estimators[method], X, y, splits[fold], scoring, params)
+        for method, fold in fits
+        if (method, fold) not in found
+    ]
+
+    def compare():
+        rows = [row for fit in sorted(found, key=_order(fits)) for row in found[fit]]
+        scores = pd.DataFrame(rows, columns=SCORE_COLUMNS)
+        named = reference if reference is not None else next(iter(estimators))
+        done = {method for method, _ in found}
+        return Comparison(scores, reference=named if named in done else None, confidence=confidence)
+
+    try:
+        for method, fold, rows in _run(jobs, n_jobs, len(fits), len(found), verbose):
+            if isinstance(rows, Exception):
+                raise ComparisonError(
+                    f"Method {method!r} failed in fold {fold}: {type(rows).__name__}: {rows}",
+                    compare() if found else None,
+                ) from rows
+            found[method, fold] = rows
+            if file is not None:
+                file.add(keys[method, fold], rows)
+    except KeyboardInterrupt as interrupt:
+        raise ComparisonInterrupted(
+            f"Interrupted after {len(found)} of {len(fits)} fits; they are in the attribute 'comparison' of this "
+            "exception" + (f" and in {file.path!r}." if file is not None else "."),
+            compare() if found else None,
+        ) from interrupt
+    return compare()
+
+
+def _order(fits):
+    methods = list(dict.fromkeys(method for method, _ in fits))
+    return lambda fit: (methods.index(fit[0]), fit[1])
+
+
+def _checked_estimators(estimators):
+    pairs = list(estimators.items()) if isinstance(estimators, Mapping) else list(estimators)
+    if not pairs:
+        raise ValueError("compare_estimators needs at least one estimator, but 'estimators' is empty.")
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(
+                "estimators must be a dict of names to estimators, or a list of (name, estimator). "
+                f"Got {show(pair)} in it."
+            )
+        if not HasMethods("fit", "get_params").accepts(pair[1]):
+            raise TypeError(
+                f"Method {pair[0]!r} must be an estimator, with fit. Got {show(pair[1])} instead."
+            )
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Names of estimators must differ. Got {names}.")
+    return dict(pairs)
+
+
+def _run(jobs, n_jobs, n_fits, n_found, verbose):
+    """Yield what the jobs return, in the order in which they end."""
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    with (
+        tqdm(total=n_fits, initial=n_found, desc="Comparison", unit="fit", disable=verbose <= 0) as bar,
+        contextlib.closing(parallel(jobs)) as done,
+    ):
+        for method, fold, rows in done:
+            bar.set_postfix_str(f"{method}, fold {fold}", refresh=False)
+            bar.update()
+            yield method, fold, rows
+
+
+def _fit_and_score(method, fold, estimator, X, y, split, scoring, params):
+    """Return (method, fold, rows of scores), or in their place the exception."""
+    try:
+        result = cross_validate(
+            estimator, X, y, cv=[split], scoring=scoring, params=params, error_score="raise"
+        )
+    except Exception as error:  # raised again by the parent, which adds method and fold
+        return method, fold, _portable(error)
+    train, test = split
+    shared = {
+        "fit_seconds": float(result["fit_time"][0]),
+        "score_seconds": float(result["score_time"][0]),
+        "n_train": len(train),
+        "n_test": len(test),
+    }
+    rows = [
+        {"method": method, "fold": fold, "metric": metric, "score": float(result[f"test_{key}"][0]), **shared}
+        for key, metric in _metrics(scoring, result).items()
+    ]
+    return method, fold, rows
+
+
+def _metrics(scoring, result):
+    """Names of metrics by the keys that `cross_validate` gives them."""
+    keys = [key.removeprefix("test_") for key in result if key.startswith("test_")]
+    if keys != ["score"]:
+        return {key: key for key in keys}
+    if scoring is None or isinstance(scoring, str):
+        return {"score": scoring or "score"}
+    function = getattr(scoring, "_score_func", scoring)  # of what make_scorer returns
+    sign = "neg_" if getattr(scoring, "_sign", 1) < 0 else ""
+    return {"score": sign + getattr(function, "__name__", "score")}
+
+
+def _portable(error):
+    """Let an exception pass from process to process, with the traceback that it would lose."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        substitute = RuntimeError(f"{type(error).__name__}: {error}")
+        substitute.add_note(error.__notes__[-1])
+        return substitute
+    return error

@@ -1,0 +1,90 @@
+"""Finished fits, kept in a file, so that an interrupted comparison goes on where it stopped."""
+
+import json
+import os
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator
+
+
+def describe(value):
+    """Describe a parameter's value the same in every process: estimators by class and parameters.
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> describe(SVC()) == describe(SVC(C=1.0)), describe(SVC()) == describe(SVC(C=2.0))
+    (True, False)
+    """
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, BaseEstimator):
+        return {"class": kind, **{name: describe(v) for name, v in value.get_params(deep=False).items()}}
+    if isinstance(value, dict):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [kind, *(describe(item) for item in value)]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if hasattr(value, "__qualname__"):  # functions and classes: by name, whatever stands in them
+        return f"{value.__module__}.{value.__qualname__}"
+    return [kind, joblib.hash(value)]
+
+
+def keys_of_fits(estimators, X, y, splits, scoring, params):
+    """Name each fit by all that its scores depend on: a dict (method, fold) -> str."""
+    data = joblib.hash((X, y, params))
+    keys = {}
+    for method, estimator in estimators.items():
+        settings = joblib.hash((method, describe(estimator), describe(scoring)))
+        for fold, (train, test) in enumerate(splits):
+            keys[method, fold] = joblib.hash((data, settings, np.asarray(train), np.asarray(test)))
+    return keys
+
+
+class ResultsFile:
+    """Lines of JSON, one per finished fit: ``{"key": ..., "rows": [...]}``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file, made if it is not there. Lines are added to it and never changed.
+    """
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+
+    def read(self):
+        """Rows of the fits in the file, by key."""
+        if not os.path.exists(self.path):
+            return {}
+        with open(self.path, encoding="utf-8") as file:
+            lines = file.read().split("\n")
+        found = {}
+        for number, line in enumerate(lines[:-1], start=1):  # what follows the last line end was cut off
+            try:
+                entry = json.loads(line)
+                found[entry["key"]] = entry["rows"]
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{self.path!r}, line {number}, is no result of compare_estimators: {line[:80]!r}. Pass the "
+                    "path of a new file as results=, or remove the line."
+                ) from error
+        return found
+
+    def add(self, key, rows):
+        """Write the rows of one fit."""
+        with open(self.path, "ab+") as file:
+            if file.tell() and not _ends_line(file):
+                file.truncate(_start_of_last_line(file))
+            file.write(json.dumps({"key": key, "rows": rows}).encode() + b"\n")
+
+
+def _ends_line(file):
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def _start_of_last_line(file):
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1
