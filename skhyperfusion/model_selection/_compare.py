@@ -101,9 +101,10 @@ def compare_estimators(
     Raises
     ------
     ComparisonError
-        If a fit fails: names method and fold, chained to what was raised. ``comparison`` has what was finished.
+        If a fit fails: names method and fold, chained to what was raised; its attribute ``comparison`` has
+        what was finished.
     ComparisonInterrupted
-        A `KeyboardInterrupt`, after Ctrl-C; ``comparison`` has what was finished.
+        A `KeyboardInterrupt`, after Ctrl-C; its ``comparison`` has what was finished.
 
     See Also
     --------
@@ -133,49 +134,62 @@ def compare_estimators(
     X, y, groups = indexable(X, y, groups)
     first = next(iter(estimators.values()))
     splits = list(check_cv(cv, y, classifier=is_classifier(first)).split(X, y, groups))
-
-    # Fold by fold, so that an interrupted comparison has whole folds.
-    fits = [(method, fold) for fold in range(len(splits)) for method in estimators]
-    keys, file, found = {}, None, {}
+    store = _Store(list(estimators), len(splits), reference, confidence)
     if results is not None:
-        keys, file = keys_of_fits(estimators, X, y, splits, scoring, params), ResultsFile(results)
-        kept = file.read()
-        found = {fit: kept[keys[fit]] for fit in fits if keys[fit] in kept}
+        store.keep_in(results, keys_of_fits(estimators, X, y, splits, scoring, params))
     jobs = [
         joblib.delayed(_fit_and_score)(method, fold, estimators[method], X, y, splits[fold], scoring, params)
-        for method, fold in fits
-        if (method, fold) not in found
+        for method, fold in store.missing()
     ]
-
-    def compare():
-        rows = [row for fit in sorted(found, key=_order(fits)) for row in found[fit]]
-        scores = pd.DataFrame(rows, columns=SCORE_COLUMNS)
-        named = reference if reference is not None else next(iter(estimators))
-        done = {method for method, _ in found}
-        return Comparison(scores, reference=named if named in done else None, confidence=confidence)
-
     try:
-        for method, fold, rows in _run(jobs, n_jobs, len(fits), len(found), verbose):
+        for method, fold, rows in _run(jobs, n_jobs, len(store.fits), verbose):
             if isinstance(rows, Exception):
                 raise ComparisonError(
                     f"Method {method!r} failed in fold {fold}: {type(rows).__name__}: {rows}",
-                    compare() if found else None,
+                    store.comparison(),
                 ) from rows
-            found[method, fold] = rows
-            if file is not None:
-                file.add(keys[method, fold], rows)
+            store.add(method, fold, rows)
     except KeyboardInterrupt as interrupt:
         raise ComparisonInterrupted(
-            f"Interrupted after {len(found)} of {len(fits)} fits; they are in the attribute 'comparison' of this "
-            "exception" + (f" and in {file.path!r}." if file is not None else "."),
-            compare() if found else None,
+            f"Interrupted after {len(store.found)} of {len(store.fits)} fits; what was finished is in the "
+            "attribute 'comparison' of this exception"
+            + (f" and in {results}." if results is not None else "."),
+            store.comparison(),
         ) from interrupt
-    return compare()
+    return store.comparison()
 
 
-def _order(fits):
-    methods = list(dict.fromkeys(method for method, _ in fits))
-    return lambda fit: (methods.index(fit[0]), fit[1])
+class _Store:
+    """Finished fits: in memory, and in a file if there is one."""
+
+    def __init__(self, methods, n_folds, reference, confidence):
+        # Fold by fold, so that an interrupted comparison has whole folds.
+        self.fits = [(method, fold) for fold in range(n_folds) for method in methods]
+        self.methods, self.reference, self.confidence = methods, reference, confidence
+        self.found, self.file, self.keys = {}, None, {}
+
+    def keep_in(self, path, keys):
+        self.file, self.keys = ResultsFile(path), keys
+        kept = self.file.read()
+        self.found = {fit: kept[keys[fit]] for fit in self.fits if keys[fit] in kept}
+
+    def missing(self):
+        return [fit for fit in self.fits if fit not in self.found]
+
+    def add(self, method, fold, rows):
+        self.found[method, fold] = rows
+        if self.file is not None:
+            self.file.add(self.keys[method, fold], rows)
+
+    def comparison(self):
+        """Make a Comparison of what is there; None if there is nothing."""
+        if not self.found:
+            return None
+        fits = sorted(self.found, key=lambda fit: (self.methods.index(fit[0]), fit[1]))
+        scores = pd.DataFrame([row for fit in fits for row in self.found[fit]], columns=SCORE_COLUMNS)
+        # An interrupted comparison may lack the reference.
+        reference = self.reference if self.reference in {method for method, _ in fits} else None
+        return Comparison(scores, reference=reference, confidence=self.confidence)
 
 
 def _checked_estimators(estimators):
@@ -189,20 +203,20 @@ def _checked_estimators(estimators):
                 f"Got {show(pair)} in it."
             )
         if not HasMethods("fit", "get_params").accepts(pair[1]):
-            raise TypeError(
-                f"Method {pair[0]!r} must be an estimator, with fit. Got {show(pair[1])} instead."
-            )
+            raise TypeError(f"Method {pair[0]!r} must be an estimator. Got {show(pair[1])} instead.")
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError(f"Names of estimators must differ. Got {names}.")
     return dict(pairs)
 
 
-def _run(jobs, n_jobs, n_fits, n_found, verbose):
+def _run(jobs, n_jobs, n_fits, verbose):
     """Yield what the jobs return, in the order in which they end."""
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
     with (
-        tqdm(total=n_fits, initial=n_found, desc="Comparison", unit="fit", disable=verbose <= 0) as bar,
+        tqdm(
+            total=n_fits, initial=n_fits - len(jobs), desc="Comparison", unit="fit", disable=verbose <= 0
+        ) as bar,
         contextlib.closing(parallel(jobs)) as done,
     ):
         for method, fold, rows in done:

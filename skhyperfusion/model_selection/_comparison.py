@@ -20,7 +20,7 @@ TESTS = ["corrected_t", "wilcoxon", "mann_whitney"]
 class Comparison:
     """Scores of several methods in the same folds, and what can be said of them.
 
-    `compare_estimators` makes it; made by hand from a table of scores (one that was saved, say) it is as good.
+    `compare_estimators` makes it; a table of scores, one that was saved, say, makes it again.
 
     Parameters
     ----------
@@ -89,10 +89,10 @@ class Comparison:
         -------
         DataFrame
             Indexed by method: ``folds`` (their number), ``mean``, ``sd`` (over the folds), ``low`` and
-            ``high`` (confidence interval of the mean), ``difference`` to the reference in the folds that both
-            have, ``difference_low`` and ``difference_high`` (its interval), ``p_corrected_t``, ``p_wilcoxon``,
-            ``p_mann_whitney``, each followed by itself with ``_holm``: adjusted over the rivals of the
-            reference; ``fit_seconds`` (mean). NaN where the reference meets itself, where a score is NaN,
+            ``high`` (confidence interval of the mean), ``difference`` to the reference in the folds that
+            both have, ``difference_low`` and ``difference_high`` (its interval), ``p_corrected_t``,
+            ``p_wilcoxon``, ``p_mann_whitney``, each followed by itself with ``_holm``: adjusted over the
+            rivals of the reference; ``fit_seconds`` (mean). NaN where the reference meets itself, where a score is NaN,
             and for intervals and p-values of fewer than two folds.
 
         Notes
@@ -143,9 +143,9 @@ class Comparison:
         places = np.arange(len(self.methods))
         for place, method in zip(places, self.methods, strict=True):
             values = wide[method].dropna() if method in wide else []
-            ax.plot(values, np.full(len(values), place), "o", color="0.7", markersize=4, zorder=1)
+            ax.plot(values, np.full(len(values), place + 0.2), "o", color="0.3", alpha=0.5, markersize=4)
         half = np.nan_to_num(table["high"] - table["mean"])
-        ax.errorbar(table["mean"], places, xerr=half, fmt="D", color="C0", markersize=5, capsize=3, zorder=2)
+        ax.errorbar(table["mean"], places, xerr=half, fmt="D", color="C0", markersize=5, capsize=3)
         ax.axvline(table.loc[self.reference, "mean"], color="C0", linewidth=0.8, linestyle=":", zorder=0)
         ax.set_yticks(places, self.methods)
         ax.set_ylim(len(places) - 0.5, -0.5)

@@ -67,8 +67,8 @@ class ResultsFile:
                 found[entry["key"]] = entry["rows"]
             except (json.JSONDecodeError, KeyError, TypeError) as error:
                 raise ValueError(
-                    f"{self.path!r}, line {number}, is no result of compare_estimators: {line[:80]!r}. Pass the "
-                    "path of a new file as results=, or remove the line."
+                    f"{self.path!r}, line {number}, is no result of compare_estimators: {line[:80]!r}. Pass "
+                    "the path of a new file as results=, or remove the line."
                 ) from error
         return found
 

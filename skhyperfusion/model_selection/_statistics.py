@@ -5,7 +5,7 @@ from scipy import stats
 
 
 def corrected_standard_error(values, test_train_ratio):
-    """Standard error of a mean over folds, corrected for the rows that training sets share.
+    """Return the standard error of a mean over folds, corrected for rows that training sets share.
 
     Nadeau and Bengio (2003): the variance of the k values is multiplied by ``1 / k + n_test / n_train``
     in place of ``1 / k``.
@@ -42,7 +42,7 @@ def corrected_t_test(difference, test_train_ratio):
     Examples
     --------
     >>> f"{corrected_t_test([0.1, 0.2, 0.0, 0.1], 1 / 3):.4f}"
-    '0.2049'
+    '0.2071'
     """
     difference = np.asarray(difference, dtype=np.float64)
     error = corrected_standard_error(difference, test_train_ratio)
