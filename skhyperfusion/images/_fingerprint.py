@@ -38,7 +38,7 @@ def _parts(value: Any) -> Any:
 
 
 def _code_parts(code: types.CodeType) -> tuple:
-    constants = [_code_parts(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    constants = [_code_parts(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
     return (code.co_code, constants, code.co_names)
 
 

@@ -46,7 +46,7 @@ def apply_intensity(voxels: np.ndarray, rule: Rule) -> np.ndarray:
     if rule is None:
         return voxels
     if callable(rule):
-        return _checked(rule(voxels), voxels.shape)
+        return _checked(call_users(rule, voxels, "intensity"), voxels.shape)
     if rule == "zscore":
         return _zscore(voxels)
     if rule == "minmax":
@@ -55,6 +55,18 @@ def apply_intensity(voxels: np.ndarray, rule: Rule) -> np.ndarray:
     filled = voxels[:, (voxels != 0).any(axis=0)]
     low, high = np.percentile(filled if filled.size else voxels, percentiles)
     return np.clip(_scale(voxels, float(low), float(high)), 0, 1)
+
+
+def call_users(function: Callable, voxels: np.ndarray, parameter: str) -> object:
+    """Call a user's function on a copy, so that it may change what it is given."""
+    try:
+        return function(voxels.copy())
+    except Exception as error:  # the caller adds the row, column and path that the function failed on
+        said = " ".join(str(error).split())[:300] or "no further word"
+        raise BadImage(
+            f"made the function given as ImageLoader({parameter}=...) fail with {type(error).__name__}: "
+            f"{said}."
+        ) from error
 
 
 def _zscore(voxels: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -176,7 +177,7 @@ class ImageLoader(BaseEstimator):
                 header = Header(**{**vars(header), "shape": shape[2:], "n_views": shape[0]})
             return header
 
-        with threads(None, len(found), verbose=verbose, what="Opening images") as mapper:
+        with threads(None, found, verbose=verbose, what="Opening images") as mapper:
             headers, bad = attempt(plan, found, mapper=mapper)
         raise_bad(bad)
         n_columns = len(rows[0]) if rows else 1
@@ -202,14 +203,14 @@ class ImageLoader(BaseEstimator):
 
     def _store(self):
         recipe = Recipe(
-            shape=None if self.shape is None else tuple(int(n) for n in self.shape),
-            spacing=self.spacing if np.ndim(self.spacing) == 0 else tuple(float(s) for s in self.spacing),
+            shape=_plain(self.shape, int),
+            spacing=_plain(self.spacing, float),
             orientation=self.orientation,
-            crop=self.crop,
-            bilateral=self.bilateral,
-            intensity=tuple(self.intensity) if isinstance(self.intensity, list) else self.intensity,
-            channels=self.channels,
-            max_voxels=self.max_voxels,
+            crop=_plain(self.crop, int),
+            bilateral=_plain(self.bilateral, int),
+            intensity=_plain(self.intensity, float),
+            channels=_plain(self.channels, int),
+            max_voxels=int(self.max_voxels),
         )
         memory = self.memory
         if isinstance(memory, str):
@@ -230,3 +231,10 @@ class ImageLoader(BaseEstimator):
                 f"{listing([cell.row for cell in absent])}. Drop the rows, or pass "
                 "ImageLoader(missing='zeros') for an image of zeros and a flag in the table."
             )
+
+
+def _plain(value, kind):
+    """Return numbers as Python's own and sequences as tuples, so that equal parameters are equal in keys."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(_plain(item, kind) for item in value)
+    return kind(value) if isinstance(value, Real) else value

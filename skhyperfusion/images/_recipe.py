@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from skhyperfusion.images import _geometry as geometry
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._geometry import Grid
-from skhyperfusion.images._intensity import apply_intensity
+from skhyperfusion.images._intensity import apply_intensity, call_users
 from skhyperfusion.images._raw import BadImage, RawHeader, RawImage, as_raw_header, as_raw_image
 from skhyperfusion.images._readers import find_reader
 
@@ -123,7 +124,7 @@ class Recipe:
             kind = "picture" if self._is_picture(shape, wanted) else "volume"
         n_spatial = 2 if kind == "picture" else 3
         grid = shape[:n_spatial] + (1,) * (n_spatial - len(shape))
-        n_channels = int(np.prod(shape[n_spatial:], dtype=int))
+        n_channels = math.prod(shape[n_spatial:])
         if kind == "picture" and stored.kind == "array" and self.channels == "auto" and n_channels > 4:
             raise BadImage(
                 f"is an array of shape {shape}: a picture is (H, W) or (H, W, C). Move the channels last, "
@@ -251,7 +252,7 @@ class Recipe:
         if len(spacing) != len(grid.shape):
             raise BadImage(f"is {len(grid.shape)}-D, and spacing={self.spacing} has {len(spacing)} numbers.")
         resampling = geometry.resample_to_spacing(grid, spacing)
-        n_voxels = int(np.prod(resampling.shape, dtype=object))
+        n_voxels = math.prod(resampling.shape)
         if n_voxels > self.max_voxels:
             raise BadImage(
                 f"has voxels of {tuple(round(s, 3) for s in grid.spacing)} mm; at spacing={self.spacing} "
@@ -276,7 +277,7 @@ class Recipe:
         if not callable(self.crop):
             box = geometry.foreground_box(voxels) if self.crop == "foreground" else self.crop
             return [self._checked_box(box, grid)]
-        boxes = self.crop(voxels)
+        boxes = call_users(self.crop, voxels, "crop")
         if np.ndim(boxes) == 2:
             boxes = [boxes]
         return [self._checked_box(box, grid) for box in boxes]

@@ -135,7 +135,7 @@ def check_images(
     frame = _image_frame(X, image_columns)
     cells = [cell for row in read_cells(frame, loader.root) for cell in row]
     recipe = Recipe(channels="auto", max_voxels=loader.max_voxels)
-    with threads(n_threads, len(cells), verbose=verbose, what="Checking images") as mapper:
+    with threads(n_threads, cells, verbose=verbose, what="Checking images") as mapper:
         images = list(mapper(lambda cell: _look(cell, recipe, decode=decode), cells))
     _compare(images)
     return _as_report(images)

@@ -98,14 +98,18 @@ class ImageSource:
     def _read(self, indices: Iterable[int], n_threads: int | None, verbose: int) -> np.ndarray:
         rows = [self._rows[int(i)] for i in indices]
         out = np.zeros((len(rows), *self._image_shape), dtype=np.float32)
-        n_columns = len(rows[0]) if rows else 1
-        places = [
-            np.split(image, n_columns, axis=1)[column]
-            for image, row in zip(out, rows, strict=True)
-            for column in range(len(row))
-        ]
-        cells = [cell for row in rows for cell in row]
-        with threads(n_threads, len(cells), verbose=verbose, what="Reading images") as mapper:
+        cells, places = [], []
+        for image, row in zip(out, rows, strict=True):
+            width = self.spec.n_channels // len(row)
+            for column, cell in enumerate(row):
+                place = image[:, column * width : (column + 1) * width]
+                known = self._store.cached(cell.value)
+                if known is not None and known.shape == place.shape:
+                    place[...] = known
+                elif cell.value is not None:
+                    cells.append(cell)
+                    places.append(place)
+        with threads(n_threads, cells, verbose=verbose, what="Reading images") as mapper:
             empty, bad = attempt(self._fill, cells, places, mapper=mapper)
         raise_bad(bad)
         empty = [row for row in empty if row is not None]
@@ -120,8 +124,6 @@ class ImageSource:
 
     def _fill(self, cell: Cell, place: np.ndarray) -> tuple | None:
         """Write one image into its place; return its row if it is empty."""
-        if cell.value is None:
-            return None
         image, is_empty = self._store.image(cell.value)
         if image.shape != place.shape:
             raise BadImage(
@@ -133,17 +135,20 @@ class ImageSource:
 
 
 @contextmanager
-def threads(n_threads: int | None, n_jobs: int, *, verbose: int = 0, what: str = "") -> Iterator[Callable]:
-    """Provide a `map` that works in threads: decoding gzip, JPEG and PNG leaves Python's lock alone.
+def threads(
+    n_threads: int | None, cells: Sequence[Cell], *, verbose: int = 0, what: str = ""
+) -> Iterator[Callable]:
+    """Provide a `map` over cells that works in threads.
 
-    With `verbose` it shows a progress bar on stderr.
+    Decoding gzip, JPEG and PNG leaves Python's lock alone; arrays are no work that threads would share. With `verbose` it shows a progress bar on stderr.
     """
-    n_threads = min(8, joblib.cpu_count(), n_jobs) if n_threads is None else min(n_threads, n_jobs)
+    n_paths = sum(isinstance(cell.value, str) for cell in cells)
+    n_threads = min(8, joblib.cpu_count(), n_paths) if n_threads is None else min(n_threads, n_paths)
     pool = None if n_threads <= 1 else ThreadPoolExecutor(n_threads)
 
     def watched(*args: Any) -> Iterator:
         results = map(*args) if pool is None else pool.map(*args)
-        return iter(tqdm(results, total=n_jobs, desc=what, unit="image", disable=not verbose))
+        return iter(tqdm(results, total=len(cells), desc=what, unit="image", disable=not verbose))
 
     try:
         yield watched

@@ -54,6 +54,15 @@ class Store:
         image, _, is_empty = self._decode(value)
         return image, is_empty
 
+    def cached(self, value: Any) -> np.ndarray | None:
+        """Return the image if this process has it in memory already."""
+        if not isinstance(value, str) or not self.memory:
+            return None
+        try:
+            return CACHE.get(self._key(value))
+        except BadImage:  # the file has gone: whoever reads it will say so
+            return None
+
     def _first_header(self, path: str) -> RawHeader:
         return self.recipe.stored_header(path) or self._decode(path)[1] or self.recipe.image(path)[1]
 

@@ -149,7 +149,7 @@ def test_spacing_when_number_of_axes_differs_is_refused(as_column, volume):
 
 def test_spacing_when_header_lies_makes_no_huge_image(as_column, volume):
     image = nib.Nifti1Image(volume, np.diag([1e5, 1e5, 1e5, 1]))
-    with pytest.raises(ValueError, match=r"100000\.0.* mm; at spacing=1 .*max_voxels=134217728"):
+    with pytest.raises(ValueError, match=r"100000\.0.* mm; at spacing=1\.0 .*max_voxels=134217728"):
         ImageLoader(spacing=1).open(as_column(image))
 
 
@@ -235,6 +235,11 @@ def test_crop_when_callable_gives_unequal_views_is_refused(as_column, volume):
     loader = ImageLoader(crop=lambda voxels: [((0, 3), (0, 4), (0, 5)), ((0, 2), (0, 4), (0, 5))])
     with pytest.raises(ValueError, match=r"views of shapes \[\(3, 4, 5\), \(2, 4, 5\)\]"):
         loader.open(as_column(volume))
+
+
+def test_crop_when_callable_fails_names_the_row(as_column, volume):
+    with pytest.raises(ValueError, match=r"Row 'p0', .*\(crop=\.\.\.\) fail with ZeroDivisionError"):
+        ImageLoader(crop=lambda voxels: 1 / 0).open(as_column(volume))
 
 
 def test_bilateral_when_halves_differ_gives_right_then_mirrored_left(load):

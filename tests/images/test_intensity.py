@@ -73,6 +73,21 @@ def test_callable_when_it_changes_the_shape_is_refused(load, brain):
         load(brain, intensity=lambda voxels: voxels[0, 0])
 
 
+def test_callable_when_it_fails_names_the_row(load, brain):
+    with pytest.raises(
+        ValueError, match=r"Row 'p0', .*\(intensity=\.\.\.\) fail with ZeroDivisionError"
+    ) as caught:
+        load(brain, intensity=lambda voxels: 1 / 0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_callable_when_it_changes_its_argument_leaves_the_cell(load, brain):
+    before = brain.copy()
+    loaded = load(brain, intensity=lambda voxels: np.multiply(voxels, 2, out=voxels))
+    np.testing.assert_array_equal(brain, before)
+    np.testing.assert_array_equal(loaded[0, 0, 0], 2 * before)
+
+
 def test_callable_when_it_makes_nan_is_refused(load, brain):
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="448 NaN or infinite voxels of 512"):
         load(brain, intensity=lambda voxels: voxels / voxels * np.inf ** (voxels == 0))

@@ -71,13 +71,15 @@ def test_loader_when_cloned_and_pickled_keeps_its_parameters():
 
 
 def test_stack_when_verbose_shows_progress(save_nifti, as_column, volume, capsys):
-    source = ImageLoader().open(as_column(save_nifti(volume)))
+    source = ImageLoader(memory=0).open(as_column(save_nifti(volume)))
     source.stack()
     assert capsys.readouterr() == ("", "")
     source.stack(verbose=1)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "1/1" in shown.err
+    ImageLoader().open(as_column(save_nifti(volume)), verbose=1)
+    assert "Opening images: 100%" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
