@@ -38,8 +38,14 @@ def _parts(value: Any) -> Any:
 
 
 def _code_parts(code: types.CodeType) -> tuple:
-    constants = [_code_parts(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
-    return (code.co_code, constants, code.co_names)
+    return (code.co_code, [_constant(constant) for constant in code.co_consts], code.co_names)
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return _code_parts(value)
+    # A set of texts has another order in every process.
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value
 
 
 def _state(value: Any) -> Any:

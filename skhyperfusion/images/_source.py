@@ -140,7 +140,8 @@ def threads(
 ) -> Iterator[Callable]:
     """Provide a `map` over cells that works in threads.
 
-    Decoding gzip, JPEG and PNG leaves Python's lock alone; arrays are no work that threads would share. With `verbose` it shows a progress bar on stderr.
+    Decoding gzip, JPEG and PNG leaves Python's lock alone; arrays are no work that threads would share. With
+    `verbose` it shows a progress bar on stderr.
     """
     n_paths = sum(isinstance(cell.value, str) for cell in cells)
     n_threads = min(8, joblib.cpu_count(), n_paths) if n_threads is None else min(n_threads, n_paths)
