@@ -1,8 +1,8 @@
 """Fit and score several methods in the same folds."""
 
-import contextlib
 import pickle
 import traceback
+import warnings
 from collections.abc import Mapping
 
 import joblib
@@ -142,13 +142,7 @@ def compare_estimators(
         for method, fold in store.missing()
     ]
     try:
-        for method, fold, rows in _run(jobs, n_jobs, len(store.fits), verbose):
-            if isinstance(rows, Exception):
-                raise ComparisonError(
-                    f"Method {method!r} failed in fold {fold}: {type(rows).__name__}: {rows}",
-                    store.comparison(),
-                ) from rows
-            store.add(method, fold, rows)
+        _run(jobs, n_jobs, store, verbose)
     except KeyboardInterrupt as interrupt:
         raise ComparisonInterrupted(
             f"Interrupted after {len(store.found)} of {len(store.fits)} fits; what was finished is in the "
@@ -210,19 +204,25 @@ def _checked_estimators(estimators):
     return dict(pairs)
 
 
-def _run(jobs, n_jobs, n_fits, verbose):
-    """Yield what the jobs return, in the order in which they end."""
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    with (
-        tqdm(
-            total=n_fits, initial=n_fits - len(jobs), desc="Comparison", unit="fit", disable=verbose <= 0
-        ) as bar,
-        contextlib.closing(parallel(jobs)) as done,
-    ):
-        for method, fold, rows in done:
-            bar.set_postfix_str(f"{method}, fold {fold}", refresh=False)
-            bar.update()
-            yield method, fold, rows
+def _run(jobs, n_jobs, store, verbose):
+    """Do the jobs, and store what each returns as soon as it ends."""
+    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+    n_fits, n_found = len(store.fits), len(store.found)
+    try:
+        with tqdm(total=n_fits, initial=n_found, desc="Comparison", unit="fit", disable=verbose <= 0) as bar:
+            for method, fold, rows in done:
+                if isinstance(rows, Exception):
+                    raise ComparisonError(
+                        f"Method {method!r} failed in fold {fold}: {type(rows).__name__}: {rows}",
+                        store.comparison(),
+                    ) from rows
+                store.add(method, fold, rows)
+                bar.set_postfix_str(f"{method}, fold {fold}", refresh=False)
+                bar.update()
+    finally:
+        with warnings.catch_warnings():  # the exception on its way says enough
+            warnings.filterwarnings("ignore", ".* tasks which were still being processed", UserWarning)
+            done.close()
 
 
 def _fit_and_score(method, fold, estimator, X, y, split, scoring, params):

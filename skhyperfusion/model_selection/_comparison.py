@@ -92,8 +92,8 @@ class Comparison:
             ``high`` (confidence interval of the mean), ``difference`` to the reference in the folds that
             both have, ``difference_low`` and ``difference_high`` (its interval), ``p_corrected_t``,
             ``p_wilcoxon``, ``p_mann_whitney``, each followed by itself with ``_holm``: adjusted over the
-            rivals of the reference; ``fit_seconds`` (mean). NaN where the reference meets itself, where a score is NaN,
-            and for intervals and p-values of fewer than two folds.
+            rivals of the reference; ``fit_seconds`` (mean). NaN where the reference meets itself, where a
+            score is NaN, and for intervals and p-values of fewer than two folds.
 
         Notes
         -----
