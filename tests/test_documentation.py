@@ -1,0 +1,50 @@
+"""What the documentation says, run: the README's lines, and every example of the pages."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def blocks(path):
+    return BLOCK.findall(path.read_text(encoding="utf-8"))
+
+
+def session(path):
+    """Blocks of a page are one session, as the reader sees them."""
+    return "\n".join(block for block in blocks(path) if ">>>" in block)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", [p for p in PAGES if session(p)], ids=lambda p: p.relative_to(ROOT).as_posix()
+)
+def test_page_when_its_examples_run_shows_what_they_print(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = path.relative_to(ROOT).as_posix()
+    examples = doctest.DocTestParser().get_doctest(session(path), {}, name, name, 0)
+    report = []
+    result = doctest.DocTestRunner(optionflags=OPTIONS).run(examples, out=report.append)
+    assert result.attempted > 0
+    assert result.failed == 0, "".join(report)
+
+
+@pytest.mark.slow
+def test_readme_when_its_lines_run_prints_scores(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(ROOT / "README.md")
+    exec(compile(code, "README.md", "exec"), {})
+    assert "fusion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_when_they_lead_to_files_find_them(path):
+    targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", path.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (path.parent / target).exists()]
+    assert not missing
