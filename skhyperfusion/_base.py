@@ -288,6 +288,7 @@ class BaseHyperFusion(BaseEstimator):
     def _store(self, encoder, trained):
         self._encoder = encoder
         self.net_ = trained.net
+        self.net_.module = None  # the fitted one is net_.module_: a pickle would hold the weights twice
         self.image_columns_ = list(encoder.image_columns)
         self.tabular_columns_ = list(encoder.tabular_columns)
         self.tabular_preprocessor_ = encoder.tabular_preprocessor

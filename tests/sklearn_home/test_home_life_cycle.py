@@ -90,6 +90,16 @@ def test_pickle_holds_no_tensor_of_a_gpu(pictures, classifier):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
 
 
+def test_pickle_holds_the_weights_once(pictures, classifier):
+    X, y, _ = pictures
+    models = [classifier(base_channels=channels).fit(X, y) for channels in (1, 6)]
+    n_bytes = [sum(tensor.nbytes for tensor in model.module_.state_dict().values()) for model in models]
+    sizes = [len(pickle.dumps(model)) for model in models]
+    assert n_bytes[1] - n_bytes[0] > 500_000
+    assert sizes[1] - sizes[0] < 1.1 * (n_bytes[1] - n_bytes[0])
+    assert "module_" in repr(models[0].net_)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_pickle_of_a_model_trained_on_a_gpu_loads_without_one(tmp_path, pictures, classifier):
     X, y, _ = pictures
