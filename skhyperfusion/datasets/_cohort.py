@@ -31,7 +31,7 @@ def make_brain_cohort(
     interaction=1.0,
     table_informative=True,
     noise=1.0,
-    image_noise=0.03,
+    image_noise=0.02,
     anatomy_variation=1.0,
     random_state=None,
     directory=None,
@@ -65,13 +65,13 @@ def make_brain_cohort(
         apoe4 .087, age .002; nothing for ``task="age"``. None: nothing.
     interaction : float, default=1.0
         0: the picture means the same in every row, an additive model can be right. 1: strong
-        interaction. Up to 1.5.
+        interaction, up to 1.5.
     table_informative : bool, default=True
         False: the whole table is noise, independent of picture and target, and the picture means
         the same for all (`interaction` has no effect).
     noise : float, default=1.0
         Factor on the noise between the latent variables and the target, which bounds every model.
-    image_noise : float, default=0.03
+    image_noise : float, default=0.02
         Standard deviation of the scanner's noise, as a part of the brightest tissue's signal.
     anatomy_variation : float, default=1.0
         Factor on what varies from head to head and says nothing about the target: size, position,
@@ -112,24 +112,24 @@ def make_brain_cohort(
     ``* exp(.28 v)``; `hippocampal_atrophy` h, radius of the hippocampi ``* exp(-.28 h)``, the temporal horn
     holding what they leave, and of the lateral fissure ``* exp(.25 h)``; `cortical_atrophy` c, thickness of
     the cortex ``* exp(-.1 c)`` and width of the sulci ``* exp(.3 c)``; `white_matter_loss` w, signal of the
-    white matter ``* (1 - .06 w)``. Women's heads are 4 % smaller on average, with a standard deviation
-    of 2.5 %.
+    white matter ``* (1 - .06 w)``. Heads differ as after a rough alignment: size by 1.5 %
+    (standard deviation; women's are 2.4 % smaller), position by .8 mm, angles by 1 degree, besides the
+    phases of the folding, which has the major sulci in common.
 
     **Diagnosis.** With a the age, standardised, s = 1 for women and -1 for men, k = 1 for carriers of
     an APOE4 allele and -1 for others, e the education, standardised:
     ``h = .4 a + .92 h'``, ``v = .4 a + .92 v'``, ``c = .6 a + .8 c'`` with h', v', c' standard normal: what
     goes beyond the age. Then ::
 
-        t = 48 degrees * interaction
+        t = 45 degrees * interaction
         severity = 2 / sqrt(2) * [cos t * (.92 h' + .92 v') + sin t * (k h + s v)]
                    + .65 * (.6 k + .5 a - .5 e + .37 s)
         liability = severity + .2 * noise * (standard logistic)
 
     The liability is cut into classes at the quantiles that give `class_shares`. The markers follow the
     class: their logarithms are normal, from CN to AD they shift by .4 or .45 standard deviations, half of
-    it for MCI. At interaction = 1 a small hippocampus tells of the disease in carriers, and next to
-    nothing in others (weights 1.41 and -.07); so do large ventricles in women and men. The variance of
-    the picture's part hardly depends on `interaction`.
+    it for MCI. At interaction = 1 a small hippocampus tells of the disease in carriers alone, and large
+    ventricles in women alone. The variance of the picture's part hardly depends on `interaction`.
 
     The posterior is exact: missing causes are summed over, given the picture; missing markers are
     left out, censored ones count with their tail. The balanced accuracy takes the class with the largest
@@ -255,13 +255,13 @@ def _anatomies(latents, table, scale, informative, image_noise, variation, rng):
     v, h, c = (z[k] for k in ("ventricular_enlargement", "hippocampal_atrophy", "cortical_atrophy"))
     w = z.get("white_matter_loss", zero)
     sex = np.where(table["sex"] == "M", 1.0, -1.0) if informative else zero
-    overall = 0.02 * sex + variation * 0.025 * rng.standard_normal(n)
-    size = np.exp(overall[:, None] + variation * 0.01 * rng.standard_normal((n, 3)))
-    rotation = variation * 0.035 * rng.standard_normal((n, 3))
-    shift = variation * 1.5 * rng.standard_normal((n, 3))
-    bias = variation * 0.03 * rng.standard_normal((n, 6))
+    overall = 0.012 * sex + variation * 0.015 * rng.standard_normal(n)
+    size = np.exp(overall[:, None] + variation * 0.006 * rng.standard_normal((n, 3)))
+    rotation = variation * 0.02 * rng.standard_normal((n, 3))
+    shift = variation * 0.8 * rng.standard_normal((n, 3))
+    bias = variation * 0.015 * rng.standard_normal((n, 6))
     folds = np.repeat(draw_folds(np.random.default_rng(4))[None], n, axis=0)  # major sulci are common to all
-    folds[:, :, 3] += variation * 0.6 * rng.standard_normal((n, N_WAVES))
+    folds[:, :, 3] += variation * 0.35 * rng.standard_normal((n, N_WAVES))
     gain, factor = np.array([SCANNERS[name] for name in table["scanner"]]).T
     return [
         Anatomy(

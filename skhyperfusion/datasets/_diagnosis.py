@@ -19,7 +19,7 @@ EDUCATION_P /= EDUCATION_P.sum()
 APOE4 = np.arange(3)
 APOE4_P = np.array([0.54, 0.36, 0.10])
 
-MIXING = np.deg2rad(48)  # of the image's gain at interaction=1
+MIXING = np.deg2rad(45)  # of the image's gain at interaction=1
 IMAGE_EFFECT, TABLE_EFFECT, LABEL_NOISE = 2.0, 0.65, 0.2
 AGEING = {"hippocampal_atrophy": 0.4, "ventricular_enlargement": 0.4, "cortical_atrophy": 0.6}
 # name: location and scale of the standardised log value, shift from CN to AD, decimals, limits
