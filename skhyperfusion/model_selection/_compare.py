@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import joblib
 import pandas as pd
 from sklearn.base import is_classifier
-from sklearn.model_selection import check_cv, cross_validate
+from sklearn.model_selection import cross_validate
 from sklearn.utils import indexable
 from tqdm import tqdm
 
 from skhyperfusion._validation import HasMethods, Number, did_you_mean, listing, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
+from skhyperfusion.model_selection._splits import make_splitter
 
 
 class ComparisonInterrupted(KeyboardInterrupt):
@@ -71,7 +72,8 @@ def compare_estimators(
     y : array (n_samples,) or (n_samples, n_outputs)
         Target.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds, drawn once: all methods see the same. As in `sklearn.model_selection.cross_validate`.
+        Folds, drawn once: all methods see the same. A number: stratified for classifiers, and of whole
+        groups if there are groups.
     scoring : str, callable, list or dict, default=None
         One metric or several, as in `sklearn.model_selection.cross_validate`; None: each estimator's own
         ``score``. Losses keep scikit-learn's sign (``neg_...``), so that more is better everywhere.
@@ -133,7 +135,8 @@ def compare_estimators(
         raise ValueError(f"confidence must be a number in (0, 1). Got {show(confidence)} instead.")
     X, y, groups = indexable(X, y, groups)
     first = next(iter(estimators.values()))
-    splits = list(check_cv(cv, y, classifier=is_classifier(first)).split(X, y, groups))
+    splitter = make_splitter(cv, y, classifier=is_classifier(first), groups=groups)
+    splits = list(splitter.split(X, y, groups))
     store = _Store(list(estimators), len(splits), reference, confidence)
     if results is not None:
         store.keep_in(results, keys_of_fits(estimators, X, y, splits, scoring, params))

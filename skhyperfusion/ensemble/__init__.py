@@ -1,0 +1,6 @@
+"""Ensembles: several estimators, or one estimator per fold, whose predictions are combined."""
+
+from skhyperfusion.ensemble._folds import FoldEnsembleClassifier, FoldEnsembleRegressor
+from skhyperfusion.ensemble._voting import ConfidenceVotingClassifier
+
+__all__ = ["ConfidenceVotingClassifier", "FoldEnsembleClassifier", "FoldEnsembleRegressor"]

@@ -1,0 +1,273 @@
+"""One model per fold of the training rows, whose predictions are combined."""
+
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
+
+from skhyperfusion._target import check_labels, check_values
+from skhyperfusion._validation import OneOf
+from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
+from skhyperfusion.ensemble._rules import VOTING, combine
+
+
+class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
+    """Fit a classifier once per fold, and combine what the models say.
+
+    Each model is trained on all folds but one, as in a cross-validation; none is thrown away. This is how
+    HyperFusion's models of the diagnosis are used.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned for each fold.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds. A number: stratified, and of whole groups if `fit` gets groups.
+    voting : {"confidence", "confidence_hard", "most_confident", "soft", "hard"}, default="confidence"
+        How the models are combined, as in `ConfidenceVotingClassifier`.
+    n_best : int, default=None
+        Keep so many models, those that score best in the fold that they were not trained on; None: all.
+    scoring : str or callable, default=None
+        What they are scored by; None: the estimator's own ``score``, if `n_best` is given.
+    n_jobs : int, default=None
+        Fits in parallel, by joblib.
+    verbose : int, default=0
+        Above 0, a progress bar on stderr.
+
+    Attributes
+    ----------
+    estimators_ : list of classifier
+        Fitted models, in the order of the folds.
+    classes_ : ndarray (n_classes,)
+        Class labels, sorted.
+    fold_scores_ : ndarray (n_folds,)
+        Score of each fold's model in its fold, kept or not; only with `n_best` or `scoring`.
+    n_features_in_, feature_names_in_
+        Those of the models, if they have them.
+
+    See Also
+    --------
+    FoldEnsembleRegressor : The same for a continuous target.
+    ConfidenceVotingClassifier : Different classifiers, each fitted on all rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> X, y = load_iris(return_X_y=True)
+    >>> ensemble = FoldEnsembleClassifier(GaussianNB(), cv=4).fit(X, y)
+    >>> len(ensemble.estimators_), ensemble.predict_proba(X).shape
+    (4, (150, 3))
+    """
+
+    _own_rules: ClassVar = {"voting": [OneOf(*VOTING)]}
+
+    def __init__(
+        self, estimator, *, cv=5, voting="confidence", n_best=None, scoring=None, n_jobs=None, verbose=0
+    ):
+        super().__init__(estimator, cv=cv, n_best=n_best, scoring=scoring, n_jobs=n_jobs, verbose=verbose)
+        self.voting = voting
+
+    def fit(self, X, y, sample_weight=None, groups=None, **params):
+        """Fit one model per fold.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            What the estimator takes.
+        y : array (n_samples,)
+            Class labels.
+        sample_weight : array (n_samples,), default=None
+            Weights of the rows, for the estimator's ``fit``.
+        groups : array (n_samples,), default=None
+            Subjects, for the splitter, and for the estimator's ``fit`` if it takes groups.
+        **params : dict
+            With metadata routing, what estimator, splitter and scorer request.
+
+        Returns
+        -------
+        FoldEnsembleClassifier
+            This estimator, fitted.
+        """
+        return self._fit(X, y, sample_weight, groups, params)
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples,)
+            The class with the greatest probability or share of the votes; of equal ones the first.
+        """
+        check_is_fitted(self)
+        return self.classes_[self._combined(X).argmax(axis=1)]
+
+    @available_if(lambda self: self.voting != "hard")
+    def predict_proba(self, X):
+        """Predict class probabilities; not there with ``voting="hard"``.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+            Combined by the rule, in the order of ``classes_``; with ``voting="confidence_hard"`` shares of
+            the votes.
+        """
+        check_is_fitted(self)
+        return self._combined(X)
+
+    @available_if(lambda self: self.voting != "hard")
+    def predict_log_proba(self, X):
+        """Predict logarithms of class probabilities; not there with ``voting="hard"``.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+            Logarithms of what `predict_proba` returns; minus infinity where that is zero.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self.voting != "hard" and not hasattr(self.estimator, "predict_proba"):
+            raise ValueError(
+                f"voting={self.voting!r} needs predict_proba, which {type(self.estimator).__name__} has not. "
+                "Wrap it in CalibratedClassifierCV, or pass voting='hard'."
+            )
+
+    def _check_target(self, X, y):
+        y = check_labels(y, _row_names(X), name=type(self).__name__)
+        self.classes_ = np.unique(y)
+        return y
+
+    def _combined(self, X):
+        return combine([self._probabilities(estimator, X) for estimator in self.estimators_], self.voting)
+
+    def _probabilities(self, estimator, X):
+        """Probabilities of one model for all classes, also those that its folds had no row of."""
+        if self.voting == "hard":
+            codes = np.searchsorted(self.classes_, estimator.predict(X))
+            return np.eye(len(self.classes_))[codes]
+        given = estimator.predict_proba(X)
+        probabilities = np.zeros((len(given), len(self.classes_)))
+        probabilities[:, np.searchsorted(self.classes_, estimator.classes_)] = given
+        return probabilities
+
+
+class FoldEnsembleRegressor(RegressorMixin, BaseFoldEnsemble):
+    """Fit a regressor once per fold, and average what the models say.
+
+    Each model is trained on all folds but one, as in a cross-validation. HyperFusion's brain age is the mean
+    of the best five of such models.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Cloned for each fold.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds. A number: of consecutive rows, or of whole groups if `fit` gets groups.
+    n_best : int, default=None
+        Average so many models, those that score best in the fold that they were not trained on; None: all.
+    scoring : str or callable, default=None
+        What they are scored by; None: the estimator's own ``score``, if `n_best` is given.
+    n_jobs : int, default=None
+        Fits in parallel, by joblib.
+    verbose : int, default=0
+        Above 0, a progress bar on stderr.
+
+    Attributes
+    ----------
+    estimators_ : list of regressor
+        Fitted models, in the order of the folds.
+    fold_scores_ : ndarray (n_folds,)
+        Score of each fold's model in its fold, kept or not; only with `n_best` or `scoring`.
+    n_features_in_, feature_names_in_
+        Those of the models, if they have them.
+
+    See Also
+    --------
+    FoldEnsembleClassifier : The same for classes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import Ridge
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> ensemble = FoldEnsembleRegressor(Ridge(), cv=10, n_best=5, scoring="neg_mean_absolute_error")
+    >>> len(ensemble.fit(X, y).estimators_), ensemble.fold_scores_.shape
+    (5, (10,))
+    """
+
+    def __init__(self, estimator, *, cv=5, n_best=None, scoring=None, n_jobs=None, verbose=0):
+        super().__init__(estimator, cv=cv, n_best=n_best, scoring=scoring, n_jobs=n_jobs, verbose=verbose)
+
+    def fit(self, X, y, sample_weight=None, groups=None, **params):
+        """Fit one model per fold.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            What the estimator takes.
+        y : array (n_samples,) or (n_samples, n_outputs)
+            Values to predict; several outputs if the estimator can.
+        sample_weight : array (n_samples,), default=None
+            Weights of the rows, for the estimator's ``fit``.
+        groups : array (n_samples,), default=None
+            Subjects, for the splitter, and for the estimator's ``fit`` if it takes groups.
+        **params : dict
+            With metadata routing, what estimator, splitter and scorer request.
+
+        Returns
+        -------
+        FoldEnsembleRegressor
+            This estimator, fitted.
+        """
+        return self._fit(X, y, sample_weight, groups, params)
+
+    def predict(self, X):
+        """Predict values.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples,) or (n_samples, n_outputs)
+            Mean of the models' predictions.
+        """
+        check_is_fitted(self)
+        return np.mean([estimator.predict(X) for estimator in self.estimators_], axis=0)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = get_tags(self.estimator).target_tags.multi_output
+        return tags
+
+    def _check_target(self, X, y):
+        y = check_values(y, _row_names(X), name=type(self).__name__)
+        return y if get_tags(self.estimator).target_tags.multi_output else column_or_1d(y, warn=True)
+
+
+def _row_names(X):
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))
