@@ -225,7 +225,7 @@ class BaseHyperFusion(BaseEstimator):
             shared_embedding=self.shared_embedding,
             hyper_init=self.hyper_init,
         ).to(dataset.dtype)
-        if self.pretrain_embedding and self._fusion not in ("image", "tabular"):
+        if self.pretrain_embedding and module.has_embedding:
             table = FusionDataset(
                 tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
             )

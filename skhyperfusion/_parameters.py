@@ -1,12 +1,15 @@
 """The parameters that both estimators share: what each may be, and what its documentation says."""
 
 from skhyperfusion._validation import (
+    AnyOf,
+    Boolean,
     Callable,
     HasMethods,
     InstanceOf,
     Nothing,
     Number,
     OneOf,
+    RandomState,
     SequenceOf,
 )
 
@@ -19,7 +22,7 @@ PARAMETER_RULES = {
         Nothing(),
         InstanceOf(str),
         Number(int),
-        SequenceOf(InstanceOf(str, int)),
+        SequenceOf(AnyOf(InstanceOf(str), Number(int))),
     ],
     "image_loader": [Nothing(), HasMethods("open", "get_params")],
     "tabular_preprocessor": [OneOf("default", "passthrough"), TRANSFORMER],
@@ -33,7 +36,7 @@ PARAMETER_RULES = {
     "hyper_depth": [Number(int, 0)],
     "hyper_width": [Number(int, 1)],
     "embedding_dim": [Number(int, 1)],
-    "shared_embedding": [InstanceOf(bool)],
+    "shared_embedding": [Boolean()],
     "hyper_init": [OneOf("principled", "residual")],
     "pretrain_embedding": [Number(int, 0)],
     "max_epochs": [Number(int, 1)],
@@ -42,17 +45,17 @@ PARAMETER_RULES = {
     "optimizer": [OneOf("adamw", "adam", "sgd"), Callable()],
     "weight_decay": [Number(float, 0)],
     "lr_schedule": [Nothing(), OneOf("cosine"), Callable()],
-    "early_stopping": [OneOf("auto"), InstanceOf(bool)],
+    "early_stopping": [OneOf("auto"), Boolean()],
     "validation_fraction": [Number(float, 0, 1, closed="neither")],
     "n_iter_no_change": [Number(int, 1)],
     "monitor": [InstanceOf(str), Callable()],
     "callbacks": [Nothing(), SequenceOf(InstanceOf(object))],
     "net_params": [Nothing(), InstanceOf(dict)],
-    "warm_start": [InstanceOf(bool)],
+    "warm_start": [Boolean()],
     "device": [InstanceOf(str), HasMethods("type", "index")],
     "precision": [OneOf("auto", "float32", "bfloat16", "float64")],
-    "random_state": [Nothing(), Number(int, 0), HasMethods("randint")],
-    "verbose": [Number(int, 0), InstanceOf(bool)],
+    "random_state": [Nothing(), RandomState()],
+    "verbose": [Number(int, 0), Boolean()],
 }
 
 # Settings of the skorch net that an estimator's own parameter, or the estimator itself, makes.
@@ -100,7 +103,8 @@ backbone : {"resnet", "vgg"} or callable, default="resnet"
 base_channels : int, default=16
     Channels after the first convolution of a built-in backbone; deeper ones are multiples of it.
 dropout : float or sequence of float, default=0.2
-    Dropout probability, or one for each place of the built-in backbone in order.
+    Dropout probability before and inside the head; or one for each place: of "resnet" the four blocks and
+    these two, of "vgg" before the head, of another backbone these two.
 external_layers : str or sequence of str, default=None
     Names or `fnmatch` patterns of the layers whose weights the hypernetwork makes, such as
     ``"backbone.block4.shortcut*"`` or ``"head.*"``; None: the backbone's own choice.

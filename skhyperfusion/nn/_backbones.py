@@ -14,20 +14,19 @@ _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
-def spread_dropout(dropout, shares):
+def spread_dropout(dropout, n_blocks, n_head):
     """Turn one number into a dropout rate for every place, or check a sequence of them.
 
-    A number d gives each place ``min(d * share, (1 + d) / 2)``: with d = 0.2 the rates of the paper.
+    A number counts for the places of the head alone: inside the blocks even small rates keep a small study
+    from being learned.
     """
-    if isinstance(dropout, numbers.Real):
-        rates = tuple(min(dropout * share, (1 + dropout) / 2) for share in shares)
-    else:
-        rates = tuple(dropout)
-        if len(rates) != len(shares):
-            raise ValueError(
-                f"'dropout' must be a number or {len(shares)} of them, one for each place of this backbone. "
-                f"Got {len(rates)}: {rates}."
-            )
+    n_places = n_blocks + n_head
+    rates = (0.0,) * n_blocks + (dropout,) * n_head if isinstance(dropout, numbers.Real) else tuple(dropout)
+    if len(rates) != n_places:
+        raise ValueError(
+            f"'dropout' must be a number or {n_places} of them, one for each place of this backbone. "
+            f"Got {len(rates)}: {rates}."
+        )
     if not all(0 <= rate < 1 for rate in rates):
         raise ValueError(f"'dropout' must lie in [0, 1). Got {dropout!r} instead.")
     return rates
@@ -114,8 +113,7 @@ class ResidualBackbone(nn.Module):
     """
 
     default_external_layers = ("backbone.block4.shortcut.conv",)
-    # Places: the four blocks, before the head, inside the head. With dropout=0.2: the paper's rates.
-    dropout_shares = (0.5, 1.0, 1.0, 1.5, 3.0, 2.5)
+    dropout_places = (4, 2)  # the four blocks; before the head and inside it
 
     def __init__(self, in_channels, *, spatial_dims, base_channels=16, dropout=(0.1, 0.2, 0.2, 0.3)):
         super().__init__()
@@ -182,7 +180,7 @@ class PlainBackbone(nn.Module):
     """
 
     default_external_layers = ("head.*",)
-    dropout_shares = (1.0,)  # One place: before the head.
+    dropout_places = (0, 1)  # before the head
 
     def __init__(self, in_channels, *, spatial_shape, base_channels=16):
         super().__init__()

@@ -54,9 +54,9 @@ class FusionNetwork(nn.Module):
     base_channels : int, default=16
         F, the width of a named backbone.
     dropout : float or sequence of float, default=0.2
-        One rate for every place: 'resnet' the four blocks, before the head, inside the head; 'vgg' before
-        the head; another backbone before and inside the head. One number d is spread over the places of
-        'resnet' as 0.5, 1, 1, 1.5, 3 and 2.5 times d, at most (1 + d) / 2: with 0.2 the paper's rates.
+        A number: the rate before and inside the head, with none in the blocks. A sequence has one rate for
+        every place: 'resnet' the four blocks, before the head, inside the head (the paper's are 0.1, 0.2,
+        0.2, 0.3, 0.6, 0.5); 'vgg' before the head; another backbone before and inside the head.
         ``fusion='tabular'`` uses the number, or the last of the sequence.
     external_layers : str, sequence of str or None, default=None
         Layers whose weights the hypernetwork makes: names or patterns. None: 'resnet' the last block's

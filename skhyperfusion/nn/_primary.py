@@ -23,7 +23,7 @@ class Primary(NamedTuple):
 
 
 def _residual(in_channels, spatial_shape, base_channels, dropout):
-    rates = spread_dropout(dropout, ResidualBackbone.dropout_shares)
+    rates = spread_dropout(dropout, *ResidualBackbone.dropout_places)
     backbone = ResidualBackbone(
         in_channels, spatial_dims=len(spatial_shape), base_channels=base_channels, dropout=rates[:4]
     )
@@ -31,7 +31,7 @@ def _residual(in_channels, spatial_shape, base_channels, dropout):
 
 
 def _plain(in_channels, spatial_shape, base_channels, dropout):
-    rates = spread_dropout(dropout, PlainBackbone.dropout_shares)
+    rates = spread_dropout(dropout, *PlainBackbone.dropout_places)
     return PlainBackbone(in_channels, spatial_shape=spatial_shape, base_channels=base_channels), rates
 
 
@@ -69,7 +69,7 @@ def _own(make, in_channels, spatial_shape, dropout):
     if not isinstance(module, nn.Module):
         raise TypeError(f"'backbone' must return a torch.nn.Module. It returned {type(module).__name__}.")
     n_channels = _n_features(module, in_channels, spatial_shape)
-    rates = spread_dropout(dropout, (1.0, 1.0))
+    rates = spread_dropout(dropout, 0, 2)
 
     def make_head(n_outputs, n_joined=0):
         hidden = max(16, n_channels // 4)

@@ -89,12 +89,10 @@ def test_convolutions_start_with_the_variance_that_relu_needs():
     assert weight.var().item() == pytest.approx(2 / (256 * 9), rel=0.02)
 
 
-def test_dropout_from_one_number_has_the_papers_rates_at_a_fifth():
-    rates = spread_dropout(0.2, ResidualBackbone.dropout_shares)
-    assert rates == pytest.approx((0.1, 0.2, 0.2, 0.3, 0.6, 0.5))
-    assert spread_dropout(0.0, ResidualBackbone.dropout_shares) == (0,) * 6
-    assert max(spread_dropout(0.6, ResidualBackbone.dropout_shares)) == pytest.approx(0.8)
-    assert spread_dropout([0.3], PlainBackbone.dropout_shares) == (0.3,)
+def test_dropout_from_one_number_is_that_of_the_head():
+    assert spread_dropout(0.2, *ResidualBackbone.dropout_places) == (0, 0, 0, 0, 0.2, 0.2)
+    assert spread_dropout(0.2, *PlainBackbone.dropout_places) == (0.2,)
+    assert spread_dropout([0.3], *PlainBackbone.dropout_places) == (0.3,)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +105,7 @@ def test_dropout_from_one_number_has_the_papers_rates_at_a_fifth():
 )
 def test_dropout_out_of_range_or_of_wrong_length_raises(dropout, match):
     with pytest.raises(ValueError, match=match):
-        spread_dropout(dropout, ResidualBackbone.dropout_shares)
+        spread_dropout(dropout, *ResidualBackbone.dropout_places)
 
 
 @pytest.mark.parametrize(("join_at", "widths"), [(0, (11, 4, 5)), (1, (8, 7, 5))])
