@@ -43,8 +43,8 @@ autodoc_default_options = {
     "members": True,
     # Stop where other packages' classes begin: their methods are documented there.
     "inherited-members": ", ".join(
-        ["BaseEstimator", "ClassifierMixin", "RegressorMixin", "TransformerMixin", "Module", "DataFrame"]
-        + ["KeyboardInterrupt", "RuntimeError"]
+        ["BaseEstimator", "ClassifierMixin", "RegressorMixin", "TransformerMixin", "VotingClassifier"]
+        + ["BaseCrossValidator", "Module", "DataFrame", "KeyboardInterrupt", "RuntimeError"]
     ),
 }
 napoleon_google_docstring = False
@@ -87,10 +87,14 @@ def _escape_letters(app, what, name, obj, options, lines):
 def _skip_elsewhere(app, what, name, obj, skip, options):
     """Leave out what is documented elsewhere.
 
-    That is what scikit-learn adds to every estimator (its text refers to scikit-learn's own pages), and
-    ``module_``, which stands among the attributes.
+    That is what other packages' classes give to ours (its text refers to their own pages), and properties
+    such as ``module_``, which stand among the attributes.
     """
-    return True if re.fullmatch(r"set_\w+_request|get_metadata_routing|set_output|module_", name) else skip
+    defined_in = getattr(getattr(obj, "fget", obj), "__module__", None) or ""
+    elsewhere = defined_in.startswith("sklearn.") or re.fullmatch(
+        r"set_\w+_request|get_metadata_routing|extra_repr|add_note|with_traceback", name
+    )
+    return True if elsewhere or (isinstance(obj, property) and name.endswith("_")) else skip
 
 
 def setup(app):

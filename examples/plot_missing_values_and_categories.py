@@ -43,7 +43,7 @@ encoded.drop(columns="t1w").iloc[:5, :12].round(2)
 
 table = encoded.drop(columns="t1w").astype(float)
 fig, axis = plt.subplots(figsize=(9, 4), layout="constrained")
-axis.imshow((table - table.min()) / (table.max() - table.min()), aspect="auto", cmap="viridis")
+axis.imshow((table - table.min()) / (table.max() - table.min()), aspect="auto", interpolation="nearest")
 axis.set_xticks(range(table.shape[1]), table.columns, rotation=90, fontsize=7)
 _ = axis.set_ylabel("subject")
 

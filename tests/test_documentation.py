@@ -1,10 +1,14 @@
 """What the documentation says, run: the README's lines, and every example of the pages."""
 
 import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+
+import skhyperfusion
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
@@ -48,3 +52,19 @@ def test_links_when_they_lead_to_files_find_them(path):
     targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", path.read_text(encoding="utf-8"))
     missing = [target for target in targets if not (path.parent / target).exists()]
     assert not missing
+
+
+def public_modules():
+    names = [module.name for module in pkgutil.iter_modules(skhyperfusion.__path__)]
+    return [skhyperfusion] + [
+        importlib.import_module(f"skhyperfusion.{name}") for name in names if not name.startswith("_")
+    ]
+
+
+@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
+def test_reference_when_a_name_is_public_documents_it(module):
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.rst"))
+    documented = {
+        name.rpartition(".")[2] for name in re.findall(r"^\.\. auto\w+:: (\S+)", pages, re.MULTILINE)
+    }
+    assert set(module.__all__) <= documented
