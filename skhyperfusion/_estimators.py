@@ -12,7 +12,7 @@ from skhyperfusion._base import BaseHyperFusion
 from skhyperfusion._parameters import document
 from skhyperfusion._target import check_labels, check_values
 from skhyperfusion._training._callbacks import ClassifierPredictions, RegressorPredictions
-from skhyperfusion._validation import InstanceOf, Nothing, OneOf
+from skhyperfusion._validation import Boolean, InstanceOf, Nothing, OneOf
 
 
 @functools.partial(
@@ -186,7 +186,8 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         ndarray (n_samples,)
             The likeliest class of each row.
         """
-        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+        codes = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[codes]
 
     def predict_proba(self, X):
         """Predict class probabilities.
@@ -303,7 +304,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
     """
 
     _task = "regression"
-    _own_rules: ClassVar = {"scale_target": [InstanceOf(bool)]}
+    _own_rules: ClassVar = {"scale_target": [Boolean()]}
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
-from skhyperfusion._validation import listing
+from skhyperfusion._validation import listing, show
 
 
 def check_labels(y, index, *, name):
@@ -30,7 +30,7 @@ def check_labels(y, index, *, name):
     y = column_or_1d(y, warn=True)
     if len(np.unique(y)) < 2:
         raise ValueError(
-            f"{name} needs at least two classes in y, but y holds one class only: {y[0]!r} in all "
+            f"{name} needs at least two classes in y, but y holds one class only: {show(y[0])} in all "
             f"{len(y)} rows."
         )
     return y
@@ -39,20 +39,18 @@ def check_labels(y, index, *, name):
 def check_values(y, index, *, name):
     """Return values as a float64 array (n,) or (n, K); parameters and errors as in `check_labels`."""
     _check_rows(y, index, name)
-    y = check_array(
-        y, ensure_2d=False, ensure_all_finite=True, dtype=np.float64, input_name="y", estimator=name
-    )
-    if y.ndim > 2:
-        raise ValueError(f"y must be of shape (n_samples,) or (n_samples, n_outputs). Got {y.shape} instead.")
-    return y
+    shape = np.shape(np.asarray(y))
+    if len(shape) > 2:
+        raise ValueError(f"y must be of shape (n_samples,) or (n_samples, n_outputs). Got {shape} instead.")
+    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=name)
 
 
 def _check_rows(y, index, name):
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    if hasattr(y, "toarray") or np.ndim(y) == 0:
-        return  # scikit-learn's own message follows
     values = np.asarray(y, dtype=object)
+    if values.ndim == 0:  # a number, or a sparse matrix: scikit-learn's own message follows
+        return
     gaps = np.flatnonzero(pd.isna(values).reshape(len(values), -1).any(axis=1))
     if len(gaps):
         rows = listing([index[i] for i in gaps if i < len(index)])

@@ -4,6 +4,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+
+torch.set_num_threads(1)  # the networks are tiny, and the tests run on both cores
 
 
 def make_study(directory, n_rows=40, shape=(8, 8, 8), seed=0):
@@ -24,7 +27,7 @@ def make_study(directory, n_rows=40, shape=(8, 8, 8), seed=0):
         {
             "scan": paths,
             "age": np.where(rng.random(n_rows) < 0.2, np.nan, age),
-            "sex": pd.Series(sex).where(rng.random(n_rows) > 0.1),
+            "sex": pd.Series(sex).where(rng.random(n_rows) > 0.1).to_numpy(),
             "apoe4": rng.integers(0, 3, n_rows),
         },
         index=[f"p{i:02d}" for i in range(n_rows)],

@@ -21,9 +21,11 @@ EXPECTED_FAILURES = {
 # The first column is an image of one pixel: the fusion network itself runs the checks.
 PIXELS = {
     "image_columns": [0],
-    "image_loader": ImageLoader(shape=(1, 1), intensity=None),
-    "base_channels": 4,
+    "image_loader": ImageLoader(shape=(1, 1), intensity=None, missing="zeros"),
+    "base_channels": 1,
     "dropout": 0.0,
+    "max_epochs": 20,
+    "lr": 1e-2,
 }
 CONFIGURATIONS = {
     "defaults": {},
@@ -61,7 +63,7 @@ def _cases():
 
 
 @pytest.mark.filterwarnings("ignore:.*found no image column.*:UserWarning")
-@pytest.mark.parametrize(("model", "check"), _cases())
+@pytest.mark.parametrize(("model", "check"), list(_cases()))
 def test_sklearn_contract(model, check):
     check(clone(model))  # a check asserts by itself
 
