@@ -70,26 +70,14 @@ def call_users(function: Callable, voxels: np.ndarray, parameter: str) -> object
 
 
 def _zscore(voxels: np.ndarray) -> np.ndarray:
-    is_filled = (voxels != 0).any(axis=0)
-    filled = voxels[:, is_filled]
-    if _spread(filled):
-        scaled = _standardise(voxels, filled)
-        # Around a skull-stripped brain 0 is no dark tissue but nothing, and stays 0 as the padding of the
-        # convolutions is. Among negative voxels, as in CT, it is a value like any other; in a picture too.
-        if voxels.ndim == 4 and filled.min() >= 0:
-            scaled *= is_filled
-        return scaled
+    filled = voxels[:, (voxels != 0).any(axis=0)]
     # A mask (one value besides zero) has no spread among its filled voxels, but it is no constant image.
-    return _standardise(voxels, voxels) if _spread(voxels) else np.zeros_like(voxels)
-
-
-def _spread(values: np.ndarray) -> bool:
-    return values.size > 0 and bool(values.std(dtype=np.float64) > 1e-6 * abs(values.mean(dtype=np.float64)))
-
-
-def _standardise(voxels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-    return (voxels - np.float32(mean)) / np.float32(deviation)
+    for values in (filled, voxels):
+        if values.size:
+            mean, spread = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+            if spread > 1e-6 * abs(mean):
+                return (voxels - np.float32(mean)) / np.float32(spread)
+    return np.zeros_like(voxels)
 
 
 def _scale(voxels: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -75,9 +75,8 @@ class ImageLoader(BaseEstimator):
         Axis across which an image is halved into two views: the right half, and the left half mirrored.
         0 in RAS.
     intensity : {"zscore", "minmax", "percentile"}, pair of float, callable or None, default="zscore"
-        "zscore": less the mean, by the standard deviation, both over the voxels that are not 0, all channels
-        together. In volumes without negative values 0 is background, and stays 0; in pictures black is
-        scaled like any other colour. "minmax": to [0, 1]. A pair of
+        "zscore": less the mean, by the standard deviation, both over non-zero voxels (in a colour picture:
+        over the pixels that are not black, all channels together). "minmax": to [0, 1]. A pair of
         percentiles, "percentile" being (1, 99): clipped to these percentiles of the non-zero voxels, then to
         [0, 1]. Constant images give zeros. A callable takes and returns (C, *S), float32. None: as stored.
     channels : {"auto", "grey", "rgb"} or int, default="auto"
