@@ -12,6 +12,9 @@ VERSION = re.search(
 
 EXTRAS = {
     "plot": ["matplotlib>=3.9"],
+    "dicom": ["pydicom>=3"],
+    "medical": ["monai>=1.4"],
+    "distributed": ["dask[distributed]>=2024.8"],
     "test": [
         "import-linter>=2.1",
         "matplotlib>=3.9",
@@ -43,6 +46,7 @@ setup(
         "scipy>=1.13",
         "skorch>=1.2",
         "torch>=2.4",
+        "tqdm>=4.66",
     ],
     extras_require=EXTRAS,
     classifiers=[

@@ -27,7 +27,7 @@ PARAMETER_RULES = {
     "image_loader": [Nothing(), HasMethods("open", "get_params")],
     "tabular_preprocessor": [OneOf("default", "passthrough"), TRANSFORMER],
     "group_column": [Nothing(), InstanceOf(str), Number(int)],
-    "augmentation": [Nothing(), OneOf("light", "medical"), Callable()],
+    "augmentation": [Nothing(), OneOf("shift", "light", "medical"), Callable()],
     "fusion": [OneOf(*FUSIONS)],
     "backbone": [OneOf("resnet", "vgg"), Callable()],
     "base_channels": [Number(int, 1)],
@@ -89,8 +89,10 @@ tabular_preprocessor : {"default", "passthrough"} or transformer, default="defau
 group_column : str or int, default=None
     Column with the subject's id: no feature, but the rows of one subject stay on one side of the
     internal validation split.
-augmentation : {"light", "medical"}, transform or callable, default=None
-    Random changes of training images; see `ImageLoader`. Never applied in validation or prediction."""
+augmentation : {"shift", "light", "medical"}, transform, callable or None, default="shift"
+    Random changes of training images, never of others. "shift": moved by up to a twentieth of each axis;
+    "light": mirrored left to right as well; "medical": MONAI's transforms (extra ``medical``); or a MONAI
+    or torchio transform, or a function of a batch (B, C, *S)."""
 
 NETWORK_PARAMETERS = """\
 fusion : {"hyper", "concat", "film", "daft", "image", "tabular"}, default="hyper"

@@ -17,9 +17,9 @@ def make_augmentation(augmentation: Any, spatial_dims: int) -> Augmentation | No
 
     Parameters
     ----------
-    augmentation : {"light", "medical"}, transform, callable or None
-        "light": mirrored left to right (every second image, on average) and shifted by up to a twentieth
-        of each axis, on the batch's device. "medical": rotation, scaling, elastic deformation, noise, bias
+    augmentation : {"shift", "light", "medical"}, transform, callable or None
+        "shift": moved by up to a twentieth of each axis, on the batch's device. "light": that, and mirrored
+        left to right (every second image, on average). "medical": rotation, scaling, elastic deformation, noise, bias
         field and blur by MONAI (extra ``medical``); nothing is mirrored. A MONAI or torchio transform: called
         on each image (C, *S). Any other callable: called on the batch (B, C, *S).
     spatial_dims : {2, 3}
@@ -42,13 +42,13 @@ def make_augmentation(augmentation: Any, spatial_dims: int) -> Augmentation | No
     """
     if augmentation is None:
         return None
-    if isinstance(augmentation, str) and augmentation == "light":
-        return _Light(spatial_dims)
+    if isinstance(augmentation, str) and augmentation in ("shift", "light"):
+        return _Move(spatial_dims, mirrors=augmentation == "light")
     if isinstance(augmentation, str) and augmentation == "medical":
         return _EachImage(_medical_transform(spatial_dims))
     if not callable(augmentation):
         raise ValueError(
-            "The 'augmentation' parameter must be 'light', 'medical', a MONAI or torchio transform, a "
+            "The 'augmentation' parameter must be 'shift', 'light', 'medical', a MONAI or torchio transform, a "
             f"callable on a batch, or None. Got {augmentation!r} instead."
         )
     if _comes_from(augmentation, "monai") or _comes_from(augmentation, "torchio"):
@@ -56,12 +56,12 @@ def make_augmentation(augmentation: Any, spatial_dims: int) -> Augmentation | No
     return _WholeBatch(augmentation)
 
 
-class _Light:
-    """Mirror and shift each image by whole voxels; what comes in at an edge repeats the edge."""
+class _Move:
+    """Shift, and where asked mirror, each image by whole voxels; what comes in at an edge repeats the edge."""
 
-    def __init__(self, spatial_dims: int) -> None:
+    def __init__(self, spatial_dims: int, *, mirrors: bool) -> None:
         # Left to right: X in RAS volumes, the width of pictures.
-        self._mirrored = 0 if spatial_dims == 3 else 1
+        self._mirrored = None if not mirrors else 0 if spatial_dims == 3 else 1
 
     def __call__(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         n_samples, n_axes = len(batch), batch.ndim - 2

@@ -43,6 +43,13 @@ def test_light_when_called_mirrors_and_shifts_each_image(batch, spatial_dims):
     assert 0 < n_mirrored < len(batch)
 
 
+def test_shift_when_called_moves_and_mirrors_nothing(batch, spatial_dims):
+    changed = make_augmentation("shift", spatial_dims)(batch, generator())
+    shifts = {shift_of(before, after) for before, after in zip(batch, changed, strict=True)}
+    assert None not in shifts
+    assert len(shifts) > 1
+
+
 def shift_of(image, moved):
     """The shift, within a twentieth of each axis, that turns `image` into `moved`; None: no shift does."""
     reaches = [max(1, round(0.05 * n)) for n in image.shape[1:]]
@@ -64,7 +71,7 @@ def test_light_when_images_are_many_uses_every_shift():
     assert 150 < len(ascending) < 250
 
 
-@pytest.mark.parametrize("augmentation", ["light", "function"])
+@pytest.mark.parametrize("augmentation", ["shift", "light", "function"])
 def test_augmentation_when_seed_is_the_same_gives_the_same(batch, spatial_dims, augmentation):
     if augmentation == "function":
         augmentation = lambda images: images + torch.randn_like(images)  # noqa: E731
@@ -109,7 +116,7 @@ def test_callable_when_type_changes_gives_the_batch_type(batch, spatial_dims):
 
 @pytest.mark.parametrize("augmentation", ["heavy", 3])
 def test_augmentation_when_unknown_is_refused(augmentation):
-    with pytest.raises(ValueError, match=r"'augmentation' parameter must be 'light', 'medical'.*Got"):
+    with pytest.raises(ValueError, match=r"'augmentation' parameter must be 'shift', 'light', 'medical'.*Got"):
         make_augmentation(augmentation, 3)
 
 

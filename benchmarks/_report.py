@@ -1,0 +1,61 @@
+"""What the benchmarks share: arguments, a table on the screen, and a JSON file beside it."""
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+import joblib
+import sklearn
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def parser(description):
+    """Arguments that every benchmark has."""
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument("--n-jobs", type=int, default=os.cpu_count(), help="fits at a time")
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--results", type=Path, default=RESULTS, help="folder of what is written")
+    return arguments
+
+
+def real_data(name):
+    """Folder of a real data set, or an end with a reason where it is absent."""
+    folder = DATA / name
+    if not folder.is_dir():
+        raise SystemExit(
+            f"This benchmark needs the data set {name!r} in {folder.parent.name}/; it is absent."
+        )
+    return folder
+
+
+def workers(n_jobs):
+    """One thread per worker: what scikit-learn's searches do with loky."""
+    return joblib.parallel_config(n_jobs=n_jobs, inner_max_num_threads=max(1, os.cpu_count() // n_jobs))
+
+
+def save(folder, name, comparisons):
+    """Write every fold's scores and the versions that gave them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "sklearn": sklearn.__version__,
+        },
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "scores": {title: c.scores.to_dict("records") for title, c in comparisons.items()},
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, default=float))
+    print(f"\nScores of every fold: {path.name} in {folder.name}/")
+
+
+def show(title, comparison, metric=None):
+    """Print one metric of a comparison: means, spread, difference to the reference, seconds."""
+    columns = ["mean", "sd", "difference", "p_corrected_t", "fit_seconds"]
+    print(f"\n{title}\n{comparison.table(metric)[columns].round(3).to_string()}")
