@@ -1,6 +1,7 @@
 """One model per fold: which rows each sees, how they are combined, who gets which parameter."""
 
 import pickle
+import threading
 
 import joblib
 import numpy as np
@@ -29,6 +30,7 @@ from skhyperfusion.ensemble import FoldEnsembleClassifier, FoldEnsembleRegressor
 from skhyperfusion.ensemble._rules import VOTING, combine
 from skhyperfusion.model_selection import JointStratifiedKFold
 
+TWO_FITS = threading.Barrier(2)
 CHECKED = [FoldEnsembleClassifier(LogisticRegression(max_iter=200), cv=3), FoldEnsembleRegressor(Ridge())]
 CHECKED_TOO = [
     FoldEnsembleClassifier(LogisticRegression(max_iter=200), voting="hard"),
@@ -83,6 +85,14 @@ class Notes(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return np.full(len(X), self.classes_[-1])
+
+
+class Meeting(Notes):
+    """Its fit ends when another one has begun."""
+
+    def fit(self, X, y):
+        TWO_FITS.wait(timeout=20)
+        return super().fit(X, y)
 
 
 @pytest.fixture
@@ -292,6 +302,12 @@ def test_parallel_fits_equal_serial_ones(iris, backend):
     with joblib.parallel_config(backend):
         parallel = clone(ensemble).set_params(n_jobs=2).fit(X, y)
     np.testing.assert_array_equal(parallel.predict_proba(X), serial)
+
+
+def test_n_jobs_fits_at_the_same_time(rows):
+    with joblib.parallel_config("threading"):
+        ensemble = FoldEnsembleClassifier(Meeting(), cv=2, n_jobs=2).fit(*rows)
+    assert len(ensemble.estimators_) == 2
 
 
 def test_progress_is_silent_unless_asked_for(iris, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import threading
 
 import joblib
 import numpy as np
@@ -21,6 +22,7 @@ from skhyperfusion.model_selection import ComparisonError, ComparisonInterrupted
 
 # Worker processes import torch, which takes its time.
 BACKENDS = ["threading", pytest.param("loky", marks=pytest.mark.slow)]
+TWO_FITS = threading.Barrier(2)
 FITS = []  # rows of every fit of a Recorder
 
 
@@ -42,6 +44,14 @@ class Recorder(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return np.full(len(X), self.label)
+
+
+class Meeting(Recorder):
+    """Its fit ends when another one has begun."""
+
+    def fit(self, X, y):
+        TWO_FITS.wait(timeout=20)
+        return super().fit(X, y)
 
 
 class NeedsTwo(Exception):
@@ -130,6 +140,22 @@ def test_groups_reach_the_splitter(rows):
     compare_estimators({"a": Recorder()}, X, y, cv=GroupKFold(3), groups=X[:, 0] // 4)
     left_out = {tuple(sorted(set(range(12)) - set(trained))) for _, trained, _ in FITS}
     assert left_out == {(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)}
+
+
+def test_number_of_folds_keeps_groups_whole(rows):
+    X, y = rows
+    groups = np.array(list("abcd") * 3)
+    compare_estimators({"a": Recorder()}, X, y, cv=2, groups=groups)
+    for _, trained, _ in FITS:
+        inside = np.isin(X[:, 0], trained)
+        assert set(groups[inside]).isdisjoint(groups[~inside])
+
+
+def test_n_jobs_fits_at_the_same_time(rows):
+    methods = {"a": Meeting(), "b": Meeting()}  # each fit waits for another one
+    with joblib.parallel_config("threading"):
+        scores = compare_estimators(methods, *rows, cv=2, n_jobs=2).scores
+    assert len(scores) == 4
 
 
 def test_params_are_cut_to_the_fold_and_reach_fit(rows):
@@ -321,6 +347,12 @@ def test_results_file_with_a_torn_last_line_is_mended(rows, tmp_path):
     compare_estimators({"a": Recorder()}, *rows, cv=2, results=path)
     assert len(FITS) == 1
     assert [len(json.loads(line)["rows"]) for line in path.read_text().splitlines()] == [1, 1]
+
+
+def test_results_file_that_cannot_be_written_is_refused_before_any_fit(rows, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        compare_estimators({"a": Recorder()}, *rows, cv=2, results=tmp_path / "no" / "r")
+    assert FITS == []
 
 
 def test_results_file_of_something_else_is_refused(rows, tmp_path):

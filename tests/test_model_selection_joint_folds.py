@@ -89,6 +89,13 @@ def test_many_rare_cells_do_not_pile_up_in_one_fold():
     assert np.bincount(folds).tolist() == [8] * 5
 
 
+def test_one_column_may_be_given_without_a_list():
+    X = pd.DataFrame({"sex": ["F"] * 10 + ["M"] * 10})
+    for table, column in [(X, "sex"), (X.to_numpy(), 0), (X.to_numpy(), np.int64(0)), (X, -1)]:
+        folds = folds_of(JointStratifiedKFold(2, columns=column), table, None)
+        assert unevenness(folds, X["sex"]) == 0
+
+
 def test_columns_that_are_not_named_are_not_balanced():
     X = pd.DataFrame({"sex": ["F"] * 10 + ["M"] * 10})
     y = np.zeros(20, dtype=int)

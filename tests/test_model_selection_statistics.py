@@ -236,6 +236,11 @@ def test_table_of_scores_that_does_not_fit_is_refused(comparison, change, messag
         Comparison(change(comparison.scores))
 
 
+def test_confidence_in_per_cent_is_refused(comparison):
+    with pytest.raises(ValueError, match=r"confidence must be a number in \(0, 1\). Got 95"):
+        Comparison(comparison.scores, confidence=95)
+
+
 def test_unknown_reference_is_refused(comparison):
     with pytest.raises(ValueError, match="reference='d' is none of 3 methods: 'a', 'b', 'c'"):
         Comparison(comparison.scores, reference="d")

@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 )
 from tqdm import tqdm
 
-from skhyperfusion._validation import HasMethods, Nothing, Number, OneOf, check_parameters
+from skhyperfusion._validation import Boolean, HasMethods, Nothing, Number, check_parameters
 from skhyperfusion.model_selection._splits import make_splitter
 
 
@@ -79,7 +79,7 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         rules = {
             "estimator": [HasMethods("fit", "predict", "get_params", noun="an estimator")],
             "n_best": [Nothing(), Number(int, 1)],
-            "verbose": [Number(int, 0), OneOf(False, True)],
+            "verbose": [Number(int, 0), Boolean()],
         }
         check_parameters(self, rules | self._own_rules)
 

@@ -12,8 +12,8 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils import indexable
 from tqdm import tqdm
 
-from skhyperfusion._validation import HasMethods, Number, did_you_mean, listing, show
-from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison
+from skhyperfusion._validation import HasMethods, did_you_mean, listing, show
+from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
 from skhyperfusion.model_selection._splits import make_splitter
 
@@ -131,8 +131,7 @@ def compare_estimators(
             f"reference={show(reference)} is none of {listing(estimators, noun='method')}"
             f"{did_you_mean(reference, estimators) or '.'}"
         )
-    if not Number(float, 0, 1, closed="neither").accepts(confidence):
-        raise ValueError(f"confidence must be a number in (0, 1). Got {show(confidence)} instead.")
+    check_confidence(confidence)
     X, y, groups = indexable(X, y, groups)
     first = next(iter(estimators.values()))
     splitter = make_splitter(cv, y, classifier=is_classifier(first), groups=groups)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._validation import did_you_mean, listing, show
+from skhyperfusion._validation import Number, did_you_mean, listing, show
 from skhyperfusion.model_selection._statistics import (
     corrected_interval,
     corrected_t_test,
@@ -62,6 +62,7 @@ class Comparison:
     """
 
     def __init__(self, scores, *, reference=None, confidence=0.95):
+        check_confidence(confidence)
         scores = pd.DataFrame(scores).reindex(columns=_present(scores))
         if scores.empty:
             raise ValueError("A Comparison needs at least one score, but the table of scores is empty.")
@@ -210,6 +211,12 @@ class Comparison:
         printed["fit seconds"] = table["fit_seconds"].map("{:.2f}".format)
         printed = printed.replace(["nan", "+nan", "[nan, nan]"], "")
         return printed.rename_axis(None).to_string()
+
+
+def check_confidence(confidence):
+    """Refuse what is no coverage of an interval, such as 95."""
+    if not Number(float, 0, 1, closed="neither").accepts(confidence):
+        raise ValueError(f"confidence must be a number in (0, 1). Got {show(confidence)} instead.")
 
 
 def _present(scores):

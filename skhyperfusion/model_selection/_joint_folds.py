@@ -198,7 +198,7 @@ class JointStratifiedKFold(BaseCrossValidator):
     def _column_codes(self, X):
         if self.columns is None:
             return []
-        wanted = [self.columns] if isinstance(self.columns, str | int) else list(self.columns)
+        wanted = [self.columns] if np.ndim(self.columns) == 0 else list(self.columns)
         frame = as_frame(X)
         places = [_position(frame, name) for name in wanted]
         table = clean_tabular(frame.iloc[:, places])

@@ -56,9 +56,9 @@ class ResultsFile:
 
     def read(self):
         """Rows of the fits in the file, by key."""
-        if not os.path.exists(self.path):
-            return {}
-        with open(self.path, encoding="utf-8") as file:
+        # Made now if it is not there: a folder that cannot be written to must not show after the first fit.
+        with open(self.path, "a+", encoding="utf-8") as file:
+            file.seek(0)
             lines = file.read().split("\n")
         found = {}
         for number, line in enumerate(lines[:-1], start=1):  # what follows the last line end was cut off
