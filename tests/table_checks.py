@@ -165,9 +165,10 @@ def check_pickle_holds_no_row(estimator, study):
     X = study.X.assign(note=[f"patient-{i % 3}" for i in range(len(study.X))])
     model = clone(estimator).fit(X, study.target(estimator))
     payload = pickle.dumps(model)
-    assert str(X.iloc[0, 0]).encode() not in payload
-    number = X.select_dtypes("float").dropna().iloc[0, 0]
-    assert np.float64(number).tobytes() not in payload
+    assert not [path for path in X.iloc[:, 0] if str(path).encode() in payload]
+    numbers = X.select_dtypes("float").iloc[:, 0].dropna().unique()
+    kept = [number for number in numbers if np.float64(number).tobytes() in payload]
+    assert len(kept) <= 2  # a median or a limit of the column may be a patient's
 
 
 def check_fit_writes_to_no_parameter(estimator, study):

@@ -219,7 +219,12 @@ def test_series_of_paths_is_refused(pictures, classifier, words):
         classifier(fusion="image").fit(X["photo"], y)
 
 
-@refused("dict", "of columns", words="dict", reason="Wrap it: `pd.DataFrame(columns)`")
+@refused(
+    "dict",
+    "of columns",
+    words="Got a dict instead; pass pandas.DataFrame(X)",
+    reason="It has no number of rows",
+)
 def test_dict_of_columns_is_refused(pictures, classifier, words):
     X, y, _ = pictures
     with pytest.raises((TypeError, ValueError), match=words):
@@ -229,7 +234,7 @@ def test_dict_of_columns_is_refused(pictures, classifier, words):
 @refused(
     "pandas.DataFrame",
     "with dates",
-    words="datetime",
+    words="holds dates or times",
     reason="Turn them into numbers, as an age in years",
 )
 def test_dates_are_refused(pictures, classifier, words):

@@ -249,7 +249,7 @@ def test_scorer_of_ones_own_sees_labels(pictures, classifier):
     np.testing.assert_array_equal(own, named)
 
 
-@works("error_score", note="one bad file fails its folds, and the warning names the file")
+@works("error_score", note="One bad file fails its folds, and the warning names the file")
 def test_bad_file_in_a_search_is_named_by_the_fit_failure(pictures, classifier):
     from sklearn.exceptions import FitFailedWarning
 

@@ -234,7 +234,6 @@ def test_search_on_a_dask_cluster_finds_the_same_bits(pictures, search, serial):
     assert set(results["split0_test_threads"]) == {1}
 
 
-@works("the guide", "its lines for one machine run")
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_guide_lines_for_one_machine_run(pictures, classifier):

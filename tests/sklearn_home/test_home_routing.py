@@ -13,7 +13,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score, cross_validate
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skhyperfusion import HyperFusionClassifier
@@ -50,7 +50,8 @@ def metadata():
 @pytest.mark.usefixtures("routing")
 def test_search_with_routing_hands_weights_and_groups_to_fit_and_splitter(pictures, witness, metadata):
     X, y, _ = pictures
-    model = witness.set_fit_request(sample_weight=True, groups=True)  # shown
+    model = witness
+    model.set_fit_request(sample_weight=True, groups=True)  # shown
     scorer = make_scorer(accuracy_score).set_score_request(sample_weight=True)
     search = GridSearchCV(model, {"lr": [1e-3]}, cv=GroupKFold(2), scoring=scorer)
     search.fit(X, y, **metadata)
@@ -127,6 +128,6 @@ def test_search_without_routing_hands_fit_parameters_on(pictures, witness, metad
 def test_pipeline_without_routing_takes_the_step_name_before_the_weights(pictures, witness, metadata):
     X, y, _ = pictures
     weight = metadata["sample_weight"]
-    pipeline = make_pipeline(FunctionTransformer(), witness)
-    pipeline.fit(X, y, witness__sample_weight=weight)  # shown
+    pipeline = Pipeline([("prepare", FunctionTransformer()), ("model", witness)])
+    pipeline.fit(X, y, model__sample_weight=weight)  # shown
     np.testing.assert_array_equal(pipeline[-1].seen_["sample_weight"], weight)
