@@ -34,8 +34,8 @@ def real_data(name):
 
 
 def workers(n_jobs):
-    """One thread per worker: what scikit-learn's searches do with loky."""
-    return joblib.parallel_config(n_jobs=n_jobs, inner_max_num_threads=max(1, os.cpu_count() // n_jobs))
+    """Run fits side by side; loky gives each its share of the cores' threads."""
+    return joblib.parallel_config("loky", n_jobs=n_jobs)
 
 
 def save(folder, name, comparisons):

@@ -105,8 +105,7 @@ def main():
     arguments.output.mkdir(exist_ok=True)
     start = time.perf_counter()
     settings = {"base_channels": 4, "max_epochs": arguments.epochs, "random_state": 0}
-    # One fit per core, of one thread each: what scikit-learn's own searches do.
-    with joblib.parallel_config(n_jobs=os.cpu_count(), inner_max_num_threads=1):
+    with joblib.parallel_config("loky", n_jobs=os.cpu_count()):  # a fit per core, of one thread each
         patients, by_class = compare_diagnosis(arguments.subjects, settings)
         volunteers, by_age = compare_age(arguments.subjects, settings)
     best_class = patients.best_score["balanced_accuracy"]

@@ -18,7 +18,6 @@ _NUMBER = re.compile(
 # column are numbers: "None" and "NA" may be categories.
 _NO_VALUE = {"", "nan", "<na>", "nat", "n/a"}
 _NO_NUMBER = _NO_VALUE | {"na", "#n/a", "none", "null"}
-_BOOLEANS = {"true": 1.0, "false": 0.0}
 # Stray text among numbers: from this many distinct numbers on it looks like an oversight.
 _MANY_NUMBERS = 20
 
@@ -101,7 +100,8 @@ def as_number(cell):
         if text in _NO_NUMBER:
             return np.nan
         match = _NUMBER.fullmatch(text)
-        return float(match[1]) if match else _BOOLEANS.get(text)
+        # "True" is a category: pandas reads real booleans as such, and leaves text only beside other words.
+        return float(match[1]) if match else None
     if isinstance(cell, bool | np.bool_ | numbers.Real | Decimal):
         try:
             return float(cell)

@@ -215,7 +215,7 @@ def test_dtypes_when_they_differ_give_the_same_numbers(table, convert):
 
 
 def test_array_of_text_gives_the_same_numbers(table):
-    given = table.drop(columns="t1w")
+    given = table.drop(columns="t1w").select_dtypes(exclude="bool")
     out = TabularPreprocessor().fit_transform(given.to_numpy(dtype=object).astype(str))
     np.testing.assert_allclose(out, TabularPreprocessor().fit_transform(given))
 
@@ -378,3 +378,12 @@ def test_parameters_when_wrong_are_explained(table, parameters, message):
 def test_constructor_takes_keywords_only():
     with pytest.raises(TypeError, match=re.escape("takes 1 positional argument")):
         TabularPreprocessor("auto")
+
+
+def test_booleans_written_as_text_are_categories_so_that_a_new_word_is_tolerated():
+    seen = pd.DataFrame({"bleed": ["True", "False", "True", "False"], "age": [1.0, 2.0, 3.0, 4.0]})
+    preprocessor = TabularPreprocessor().fit(seen)
+    assert preprocessor.categorical_columns_ == ["bleed"]
+    unknown = preprocessor.transform(seen.assign(bleed="UNK"))
+    names = list(preprocessor.get_feature_names_out())
+    assert not unknown[:, [i for i, name in enumerate(names) if name.startswith("bleed")]].any()
