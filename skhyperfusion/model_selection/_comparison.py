@@ -103,9 +103,9 @@ class Comparison:
         variance of Nadeau and Bengio: ``(1 / k + n_test / n_train) * s ** 2`` for k folds (k times r of a
         cross-validation repeated r times), with k - 1 degrees of freedom. Wilcoxon's signed-rank test and
         the Mann-Whitney U test are given because papers report them; they know nothing of the overlap, and
-        of 5 folds the smallest p-value that Wilcoxon's can give is 0.0625. How far this goes: of 1500 simulated
-        pairs of equally good methods (100 rows, 3 times 5 folds), the corrected test called 3 % different at
-        the level of 5 %, each of the two others 30 %.
+        of 5 folds the smallest p-value that Wilcoxon's can give is 0.0625. How far this goes: of 1500
+        simulated pairs of equally good methods (100 rows, 3 times 5 folds), the corrected test called 3 %
+        different at the level of 5 %, each of the two others 30 %.
 
         References
         ----------
