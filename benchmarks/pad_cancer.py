@@ -14,7 +14,7 @@ import pandas as pd
 from _report import parser, real_data, workers
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -25,14 +25,14 @@ LEFT_OUT += ["orig_width", "orig_height"]
 
 
 def read_lesions(folder, complete):
-    """Read the lesions with a photo: (X, y, patient, fold)."""
+    """Read the lesions with a photo: (X, y, patient)."""
     table = pd.read_csv(folder / "metadata.csv")
     table["photo"] = [str(folder / "images" / name) for name in table["img_id"]]
     table = table[[(folder / "images" / name).is_file() for name in table["img_id"]]]
     if complete:
         table = table[table["smoke"].notna()]
     X = table.drop(columns=LEFT_OUT)
-    return X.reset_index(drop=True), table["cancer"].to_numpy(), table["patient_id"], table["fold"].to_numpy()
+    return X.reset_index(drop=True), table["cancer"].to_numpy(), table["patient_id"].to_numpy()
 
 
 def without_photo(X):
@@ -48,9 +48,9 @@ def main():
     arguments.add_argument("--side", type=int, default=64, help="pixels of a photo's side")
     arguments.add_argument("--complete", action="store_true", help="only the lesions with a history")
     arguments = arguments.parse_args()
-    X, y, patients, fold = read_lesions(real_data("pad-ufes-20-small"), arguments.complete)
-    folds = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(5)]
-    assert not any(set(patients.iloc[a]) & set(patients.iloc[b]) for a, b in folds)
+    X, y, patients = read_lesions(real_data("pad-ufes-20-small"), arguments.complete)
+    by_patient = StratifiedGroupKFold(5, shuffle=True, random_state=arguments.seed)
+    folds = list(by_patient.split(X, y, patients))
     settings = {
         "image_loader": ImageLoader(shape=(arguments.side, arguments.side)),
         "augmentation": "light",
@@ -80,7 +80,7 @@ def main():
         }
         print(f"{name}: {rows[name]['pooled AUC']:.3f}", flush=True)
     table = pd.DataFrame(rows).T
-    print(f"\nCancer in {len(y)} lesions of {patients.nunique()} patients, 5 folds by patient, ROC AUC")
+    print(f"\nCancer in {len(y)} lesions of {len(set(patients))} patients, 5 folds by patient, ROC AUC")
     print(table.round(3).to_string())
     arguments.results.mkdir(parents=True, exist_ok=True)
     table.to_json(arguments.results / f"pad_cancer{'_complete' if arguments.complete else ''}.json", indent=1)

@@ -26,7 +26,7 @@ from skhyperfusion.images._augmentation import make_augmentation
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
 
-MIN_ROWS_EARLY_STOPPING = 200  # a smaller study cannot spare a tenth of its rows
+MIN_ROWS_EARLY_STOPPING = 1000  # a tenth of fewer rows cannot tell one epoch from another
 
 
 class BaseHyperFusion(BaseEstimator):

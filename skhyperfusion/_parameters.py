@@ -140,7 +140,7 @@ lr_schedule : "cosine", callable or None, default="cosine"
     ``optimizer -> torch scheduler``, stepped once per epoch.
 {task_training}
 early_stopping : "auto" or bool, default="auto"
-    Hold out part of the training rows, and restore the epoch that is best on them; "auto": from 200
+    Hold out part of the training rows, and restore the epoch that is best on them; "auto": from 1000
     training rows. Otherwise the last epoch counts.
 validation_fraction : float, default=0.1
     Share of the training rows that early stopping holds out.

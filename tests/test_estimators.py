@@ -227,12 +227,13 @@ def test_early_stopping_restores_the_best_epoch_from_memory(arrays):
     assert torch.equal(weights(stopped), weights(fresh))
 
 
-def test_early_stopping_auto_needs_200_rows(arrays):
-    X, y, _ = arrays
-    assert "valid_loss" not in small(max_epochs=1).fit(X, y).history_
-    many, labels = pd.concat([X] * 6, ignore_index=True), np.tile(y, 6)
-    assert "valid_loss" in small(max_epochs=1).fit(many, labels).history_
-    assert "valid_loss" not in small(max_epochs=1).fit(many[:199], labels[:199]).history_
+def test_early_stopping_auto_needs_1000_rows():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=1000), "b": rng.normal(size=1000)})
+    y = (X["a"] > 0).astype(int)
+    model = small(fusion="tabular", max_epochs=1, batch_size=100)
+    assert "valid_loss" in model.fit(X, y).history_
+    assert "valid_loss" not in model.fit(X[:999], y[:999]).history_
 
 
 @pytest.mark.parametrize(
