@@ -28,7 +28,7 @@ from skhyperfusion.datasets import make_brain_cohort
 from skhyperfusion.model_selection import compare_estimators
 
 FUSIONS = ["hyper", "daft", "film", "concat", "image", "tabular"]
-SHAPE = (24, 24, 24)
+SHAPE = (20, 20, 20)
 
 
 def boosting_on_the_table(estimator):
@@ -98,13 +98,14 @@ def draw(path, cohort, panels):
 def main():
     """Generate the cohorts, compare the methods, print the tables and save the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--subjects", type=int, default=240)
+    parser.add_argument("--subjects", type=int, default=160)
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--output", type=Path, default=Path("demo_output"))
     arguments = parser.parse_args()
     arguments.output.mkdir(exist_ok=True)
     start = time.perf_counter()
-    settings = {"base_channels": 4, "max_epochs": arguments.epochs, "random_state": 0}
+    # Fewer channels and epochs than the defaults, and so a higher learning rate: it is a demonstration.
+    settings = {"base_channels": 4, "max_epochs": arguments.epochs, "lr": 3e-3, "random_state": 0}
     with joblib.parallel_config("loky", n_jobs=os.cpu_count()):  # a fit per core, of one thread each
         patients, by_class = compare_diagnosis(arguments.subjects, settings)
         volunteers, by_age = compare_age(arguments.subjects, settings)
