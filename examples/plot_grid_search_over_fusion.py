@@ -48,6 +48,7 @@ model = HyperFusionClassifier(
     image_loader=ImageLoader(intensity="minmax"),
     base_channels=4,
     dropout=0.0,
+    augmentation=None,
     max_epochs=12,
     lr=3e-3,
     batch_size=32,
