@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
@@ -26,6 +27,8 @@ def check_labels(y, index, *, name):
         If y is absent, has gaps or another length, is continuous, or holds one class only.
     """
     _check_rows(y, index, name)
+    if np.asarray(y).dtype.kind == "f":
+        assert_all_finite(np.asarray(y), input_name="y")
     check_classification_targets(y)
     y = column_or_1d(y, warn=True)
     if len(np.unique(y)) < 2:

@@ -72,3 +72,18 @@ def test_sklearn_contract(model, check):
 @pytest.mark.parametrize("configuration", list(CONFIGURATIONS))
 def test_checks_are_yielded_in_full(estimator, configuration):
     assert len(_checks(estimator, configuration)) >= MIN_CHECKS[estimator]
+
+
+@pytest.mark.filterwarnings("ignore:.*found no image column.*:UserWarning")
+@pytest.mark.parametrize("estimator", list(MIN_CHECKS))
+@pytest.mark.parametrize("configuration", list(CONFIGURATIONS))
+def test_sample_weight_equivalence_with_full_batches_in_float64(estimator, configuration):
+    model = _configured(estimator, configuration).set_params(
+        precision="float64",
+        batch_size=100_000,
+        tabular_preprocessor="passthrough",
+        early_stopping=False,
+        dropout=0.0,
+        augmentation=None,
+    )
+    assert check_sample_weight_equivalence_on_dense_data(type(model).__name__, model) is None

@@ -19,9 +19,9 @@ def make_augmentation(augmentation: Any, spatial_dims: int) -> Augmentation | No
     ----------
     augmentation : {"shift", "light", "medical"}, transform, callable or None
         "shift": moved by up to a twentieth of each axis, on the batch's device. "light": that, and mirrored
-        left to right (every second image, on average). "medical": rotation, scaling, elastic deformation, noise, bias
-        field and blur by MONAI (extra ``medical``); nothing is mirrored. A MONAI or torchio transform: called
-        on each image (C, *S). Any other callable: called on the batch (B, C, *S).
+        left to right (every second image, on average). "medical": rotation, scaling, elastic deformation,
+        noise, bias field and blur by MONAI (extra ``medical``); nothing is mirrored. A MONAI or torchio
+        transform: called on each image (C, *S). Any other callable: called on the batch (B, C, *S).
     spatial_dims : {2, 3}
         Number of spatial axes S.
 
@@ -48,8 +48,8 @@ def make_augmentation(augmentation: Any, spatial_dims: int) -> Augmentation | No
         return _EachImage(_medical_transform(spatial_dims))
     if not callable(augmentation):
         raise ValueError(
-            "The 'augmentation' parameter must be 'shift', 'light', 'medical', a MONAI or torchio transform, a "
-            f"callable on a batch, or None. Got {augmentation!r} instead."
+            "The 'augmentation' parameter must be 'shift', 'light', 'medical', a MONAI or torchio transform, "
+            f"a callable on a batch, or None. Got {augmentation!r} instead."
         )
     if _comes_from(augmentation, "monai") or _comes_from(augmentation, "torchio"):
         return _EachImage(augmentation)
@@ -57,7 +57,7 @@ def make_augmentation(augmentation: Any, spatial_dims: int) -> Augmentation | No
 
 
 class _Move:
-    """Shift, and where asked mirror, each image by whole voxels; what comes in at an edge repeats the edge."""
+    """Shift each image by whole voxels, and mirror it where asked; what comes in repeats the edge."""
 
     def __init__(self, spatial_dims: int, *, mirrors: bool) -> None:
         # Left to right: X in RAS volumes, the width of pictures.

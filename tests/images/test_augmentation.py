@@ -116,7 +116,9 @@ def test_callable_when_type_changes_gives_the_batch_type(batch, spatial_dims):
 
 @pytest.mark.parametrize("augmentation", ["heavy", 3])
 def test_augmentation_when_unknown_is_refused(augmentation):
-    with pytest.raises(ValueError, match=r"'augmentation' parameter must be 'shift', 'light', 'medical'.*Got"):
+    with pytest.raises(
+        ValueError, match=r"'augmentation' parameter must be 'shift', 'light', 'medical'.*Got"
+    ):
         make_augmentation(augmentation, 3)
 
 
