@@ -167,14 +167,15 @@ def test_ctrl_c_keeps_the_best_epoch_and_is_raised_again(pictures, classifier):
     assert set(model.predict(X)) <= {"ill", "well"}
 
 
-@works("KeyboardInterrupt", "stops a cross-validation and a search")
-def test_ctrl_c_stops_a_cross_validation_and_a_search(pictures, classifier):
+@works("KeyboardInterrupt", "stops a cross-validation and a search, `n_jobs=2` too")
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_ctrl_c_stops_a_cross_validation_and_a_search(pictures, classifier, n_jobs):
     X, y, _ = pictures
     model = classifier(max_epochs=3, callbacks=[PressCtrlC(2)])
     with pytest.raises(KeyboardInterrupt):
-        cross_val_score(model, X, y, cv=2)
+        cross_val_score(model, X, y, cv=2, n_jobs=n_jobs)
     with pytest.raises(KeyboardInterrupt):
-        GridSearchCV(model, {"lr": [1e-3]}, cv=2).fit(X, y)
+        GridSearchCV(model, {"lr": [1e-3]}, cv=2, n_jobs=n_jobs).fit(X, y)
 
 
 class Remember(Callback):
