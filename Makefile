@@ -31,5 +31,18 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(STAMP)  ## what README measures; the real data only where it is found
+	$(BIN)/python benchmarks/cohort_check.py --n-subjects 200 --shape 24
+	$(BIN)/python benchmarks/cohort_fusions.py
+	-$(BIN)/python benchmarks/ixi_age.py
+	-$(BIN)/python benchmarks/pad_cancer.py
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	@touch $@
+
+docs: $(VENV)/.docs  ## the documentation, in docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 clean:
 	rm -rf $(VENV) build *.egg-info
