@@ -340,7 +340,7 @@ def test_class_weight_equals_the_sample_weight_it_stands_for(arrays):
         {"early_stopping": True},
         {"image_columns": "picture", "tabular_preprocessor": FunctionTransformer(lambda x: x**2)},
     ],
-    ids=str,
+    ids=lambda params: "-".join(params),
 )
 def test_parameter_changes_the_fitted_network(arrays, params):
     X, y, _ = arrays
