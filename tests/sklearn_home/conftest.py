@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from compatibility import tiny
 from PIL import Image
 
-from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, TabularPreprocessor
+from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor
 
 
 @pytest.fixture(scope="session")
@@ -41,29 +42,16 @@ def pictures(tmp_path_factory):
     return X, labels, values
 
 
-def _tiny(estimator, params):
-    return estimator(
-        **{
-            "base_channels": 1,
-            "max_epochs": 1,
-            "batch_size": 12,
-            "random_state": 0,
-            "tabular_preprocessor": TabularPreprocessor(image_columns=None, imputer="median"),
-            **params,
-        }
-    )
-
-
 @pytest.fixture
 def classifier():
     """Return a function that makes a classifier which fits in a tenth of a second."""
-    return lambda **params: _tiny(HyperFusionClassifier, params)
+    return lambda **params: tiny(HyperFusionClassifier, params)
 
 
 @pytest.fixture
 def regressor():
     """Return a function that makes a regressor which fits in a tenth of a second."""
-    return lambda **params: _tiny(HyperFusionRegressor, params)
+    return lambda **params: tiny(HyperFusionRegressor, params)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """From the constructor to the archive: what scikit-learn does with an estimator besides fitting it."""
 
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -14,7 +16,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
 
+import skhyperfusion
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader, TabularPreprocessor
+
+ROOT = str(Path(skhyperfusion.__file__).parents[1])
 
 
 def weights(model):
@@ -76,7 +81,8 @@ def test_pickle_in_another_process_predicts_the_same_bits(tmp_path, pictures, cl
         "models = pickle.loads(pathlib.Path('model.pkl').read_bytes()), joblib.load('model.joblib');"
         "numpy.save('proba.npy', [model.predict_proba(X) for model in models])"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=tmp_path)
+    environment = os.environ | {"PYTHONPATH": ROOT}
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=tmp_path, env=environment)
     for proba in np.load(tmp_path / "proba.npy"):
         np.testing.assert_array_equal(proba, model.predict_proba(X))
 
@@ -111,7 +117,10 @@ def test_pickle_of_a_model_trained_on_a_gpu_loads_without_one(tmp_path, pictures
         "assert not torch.cuda.is_available();"
         "numpy.save('proba.npy', joblib.load('model.joblib').predict_proba(pandas.read_pickle('X.pkl')))"
     )
-    hidden = {"CUDA_VISIBLE_DEVICES": "", "PATH": ""}
+    hidden = os.environ | {
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": str(Path(skhyperfusion.__file__).parents[1]),
+    }
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=hidden)
     np.testing.assert_allclose(np.load(tmp_path / "proba.npy"), model.predict_proba(X), atol=1e-6)
 

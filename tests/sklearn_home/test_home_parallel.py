@@ -253,7 +253,13 @@ from skhyperfusion import HyperFusionClassifier
 
 X, y = pandas.read_pickle("X.pkl"), pandas.read_pickle("y.pkl")
 model = HyperFusionClassifier(
-    base_channels=1, max_epochs=3, batch_size=8, dropout=0.0, early_stopping=True, validation_fraction=0.3
+    base_channels=1,
+    max_epochs=3,
+    batch_size=8,
+    dropout=0.0,
+    augmentation=None,
+    early_stopping=True,
+    validation_fraction=0.3,
 )
 """
 
@@ -284,4 +290,4 @@ def test_one_fit_in_two_processes_by_accelerate_is_one_model(tmp_path, pictures)
     assert len(alone.history_) == len(model.history_) == 3
     start = HyperFusionClassifier(**model.get_params() | {"max_epochs": 1, "lr": 1e-9}).fit(X, y)
     proba, expected, untrained = (m.predict_proba(X)[:, 0] for m in (model, alone, start))
-    assert np.abs(proba - expected).mean() < 0.3 * np.abs(untrained - expected).mean()
+    assert np.abs(proba - expected).mean() < 0.5 * np.abs(untrained - expected).mean()
