@@ -26,6 +26,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validat
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion._training import _device
+from skhyperfusion.ensemble import FoldEnsembleClassifier
 from skhyperfusion.images import cache_info
 
 GUIDE = Path(__file__).parents[2] / "docs" / "clusters.md"
@@ -109,7 +110,10 @@ def test_search_in_threads_finds_the_same_bits(pictures, search, serial):
     np.testing.assert_array_equal(scores(search), serial[0])
 
 
-@works("VotingClassifier", "`n_jobs=2`: same bits; `BaggingClassifier` alike")
+@works(
+    "VotingClassifier",
+    "`n_jobs=2`: same bits; bagging, `FoldEnsembleClassifier` and `ConfidenceVotingClassifier` alike",
+)
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_ensembles_in_two_processes_predict_the_same_bits(pictures, classifier):
@@ -214,15 +218,28 @@ def test_workers_spread_over_the_gpus_in_turns(monkeypatch):
 # Clusters
 
 
+class InTurn:
+    """Fits several estimators where one is fitted: they share the cluster."""
+
+    def __init__(self, *estimators):
+        self.estimators = estimators
+
+    def fit(self, X, y):
+        for estimator in self.estimators:
+            estimator.fit(X, y)
+
+
 @works("dask.distributed", "`parallel_config('dask')`: same bits, images read by the workers")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_search_on_a_dask_cluster_finds_the_same_bits(pictures, search, serial):
     pytest.importorskip("distributed")
     X, y, _ = pictures
+    folds = FoldEnsembleClassifier(search.estimator, cv=2, n_jobs=2)
+    expected = clone(folds).set_params(n_jobs=1).fit(X, y).predict_proba(X)
     decoded_here = cache_info()["decoded"]
     search.set_params(refit=False)
-    exec(guide_lines("dask"), {"search": search, "X": X, "y": y})
+    exec(guide_lines("dask"), {"search": InTurn(search, folds), "X": X, "y": y})
     np.testing.assert_array_equal(scores(search), serial[0])
     results = search.cv_results_
     assert results["params"][int(np.argmax(results["mean_test_accuracy"]))] == serial[1]
@@ -231,6 +248,7 @@ def test_search_on_a_dask_cluster_finds_the_same_bits(pictures, search, serial):
     assert os.getpid() not in processes
     assert min(results["split0_test_decoded"]) > 0
     assert cache_info()["decoded"] == decoded_here
+    np.testing.assert_array_equal(folds.predict_proba(X), expected)
     assert set(results["split0_test_threads"]) == {1}
 
 
