@@ -10,11 +10,14 @@ import inspect
 import textwrap
 from dataclasses import dataclass
 
+import numpy as np
+
 from skhyperfusion import TabularPreprocessor
 
 MODULES = {
     "test_home_model_selection": "Model selection",
-    "test_home_composition": "Composition",
+    "test_home_pipelines": "Pipelines",
+    "test_home_composition": "Ensembles and wrappers",
     "test_home_inspection": "Inspection and displays",
     "test_home_routing": "Metadata routing",
     "test_home_inputs": "Inputs and outputs",
@@ -138,3 +141,10 @@ def tiny(estimator, params=()):
             **dict(params),
         }
     )
+
+
+def reads_the_images(model, X):
+    """Whether predictions change when the images do."""
+    shuffled = X.assign(photo=X["photo"].to_numpy()[::-1])
+    method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+    return not np.array_equal(getattr(model, method)(X), getattr(model, method)(shuffled))

@@ -5,7 +5,7 @@
 
 import numpy as np
 import pytest
-from compatibility import refused, works
+from compatibility import reads_the_images, refused, works
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
@@ -16,11 +16,6 @@ pytestmark = pytest.mark.slow  # the packages take long to import
 def rare(pictures):
     """A target with a rare class."""
     return np.where(np.arange(len(pictures[0])) % 4 == 0, "rare", "usual")
-
-
-def reads_the_images(model, X):
-    shuffled = X.assign(photo=X["photo"].to_numpy()[::-1])
-    return not np.array_equal(model.predict_proba(X), model.predict_proba(shuffled))
 
 
 @works("optuna", "a plain loop")
