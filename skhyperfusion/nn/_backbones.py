@@ -140,11 +140,17 @@ class ResidualBackbone(nn.Module):
         h = self.block3(self.block2(self.block1(self.stem(image))))
         return self.block4(h, condition)
 
-    def make_head(self, n_outputs, *, n_joined, dropout):
+    @staticmethod
+    def map_shape(spatial_shape):
+        """Return the spatial shape of the map for images of this one."""
+        pooled = [max(1, size // 2) for size in spatial_shape]  # by the stem; then three strides of 2
+        return tuple(math.ceil(size / 8) for size in pooled)
+
+    def make_head(self, n_outputs, *, dropout, **joining):
         """Return the head: average pooling, dropout, linear 4F, ReLU, dropout, linear."""
         return Head(
             self.n_channels, n_outputs,
-            hidden_sizes=(self.n_channels // 4,), dropout=dropout[4:], n_joined=n_joined,
+            hidden_sizes=(self.n_channels // 4,), dropout=dropout[4:], **joining,
         )  # fmt: skip
 
 
@@ -213,9 +219,9 @@ class PlainBackbone(nn.Module):
         h = self.stage3(self.stage2(self.stage1(image)))
         return h if condition is None else condition(h)
 
-    def make_head(self, n_outputs, *, n_joined, dropout):
+    def make_head(self, n_outputs, *, dropout, **joining):
         """Return the head: flatten, dropout, linear 16 - 32 - 64 with ReLU, linear."""
         return Head(
             self.n_channels * math.prod(self.map_shape), n_outputs,
-            hidden_sizes=(16, 32, 64), flatten=True, dropout=(dropout[0], 0.0), n_joined=n_joined, join_at=1,
+            hidden_sizes=(16, 32, 64), flatten=True, dropout=(dropout[0], 0.0), join_at=1, **joining,
         )  # fmt: skip

@@ -6,7 +6,8 @@ import numbers
 import torch
 from torch import nn
 
-from skhyperfusion.nn._fusions import FUSIONS, Setting
+from skhyperfusion.nn._fusion_base import Setting
+from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._generator import INITIALISATIONS
 from skhyperfusion.nn._names import did_you_mean, listing
 from skhyperfusion.nn._norm import weighted_rows
@@ -129,23 +130,25 @@ class FusionNetwork(nn.Module):
                 base_channels=base_channels, dropout=dropout,
             )  # fmt: skip
             parts["backbone"] = primary.backbone
-        if external_layers is None:
-            external_layers = primary.default_external_layers if primary else ()
+        if external_layers is not None and not isinstance(external_layers, str):
+            external_layers = tuple(external_layers)
         setting = Setting(
             n_tabular_features=n_tabular_features,
             n_outputs=n_outputs,
             condition_channels=primary.condition_channels if primary else None,
+            condition_shape=primary.condition_shape if primary else (),
             depth=hyper_depth,
             width=hyper_width,
             embedding_dim=embedding_dim,
             shared_embedding=shared_embedding,
             init=hyper_init,
             dropout=dropout if isinstance(dropout, numbers.Real) else tuple(dropout)[-1],
-            external_layers=external_layers if isinstance(external_layers, str) else tuple(external_layers),
+            external_layers=external_layers,
+            default_external_layers=primary.default_external_layers if primary else (),
         )
         self.fusion = kind(setting)
         if primary:
-            parts["head"] = primary.make_head(n_outputs, n_joined=self.fusion.n_joined)
+            parts["head"] = self.fusion.make_head(primary)
         self._takes_condition = bool(primary and primary.takes_condition)
         self.external_layers = tuple(self.fusion.attach(parts))
         # Read back: a backbone that is a single layer may have been replaced.
@@ -164,13 +167,13 @@ class FusionNetwork(nn.Module):
             row of weight 2 counts as two rows there as it does in the loss.
         """
         self._check(image, tabular)
-        with weighted_rows(sample_weight), self.fusion.supply(tabular):
+        with weighted_rows(sample_weight), self.fusion.supply(self, image, tabular):
             return self.fusion.output(self, self.fusion.features(self, image, tabular))
 
     def features(self, image, tabular):
         """Return the input of the last layer (B, d)."""
         self._check(image, tabular)
-        with self.fusion.supply(tabular):
+        with self.fusion.supply(self, image, tabular):
             return self.fusion.features(self, image, tabular)
 
     def image_map(self, image, condition=None):

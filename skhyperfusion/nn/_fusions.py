@@ -3,81 +3,13 @@
 A further fusion is a subclass of `Fusion` and a line in `FUSIONS`.
 """
 
-from contextlib import nullcontext
-from dataclasses import dataclass
-
 from torch import nn
 
 from skhyperfusion.nn._conditioning import DAFT, FiLM
 from skhyperfusion.nn._embedding import EmbeddingNetwork
 from skhyperfusion.nn._externalize import externalize
+from skhyperfusion.nn._fusion_base import Fusion
 from skhyperfusion.nn._norm import measure_statistics
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The sizes and options that a fusion may need."""
-
-    n_tabular_features: int
-    n_outputs: int
-    condition_channels: int | None
-    depth: int
-    width: int
-    embedding_dim: int
-    shared_embedding: bool
-    init: str
-    dropout: float
-    external_layers: tuple[str, ...]
-
-
-class Fusion(nn.Module):
-    """The image alone; and what a fusion may override.
-
-    The primary network is handed to every method and never kept: it is the `FusionNetwork`, with its
-    ``backbone``, its ``head`` and ``image_map(image, condition)``.
-    """
-
-    uses_image = True
-    uses_table = True
-    n_joined = 0  # how many tabular features the head receives
-
-    def __init__(self, setting):
-        super().__init__()
-        self.setting = setting
-
-    def attach(self, parts):
-        """Change the finished primary network, a ModuleDict of backbone and head; return layer names."""
-        del parts
-        return ()
-
-    def supply(self, tabular):
-        """Return the context to run the primary network in."""
-        del tabular
-        return nullcontext()
-
-    def condition(self, tabular):
-        """Return what to do to the map inside or behind the backbone: a callable, or None."""
-        del tabular
-
-    def joined(self, tabular):
-        """Return what the head is to read beside the map: (B, n_joined), or None."""
-        del tabular
-
-    def features(self, primary, image, tabular):
-        """Return the input of the last layer."""
-        return primary.head.features(primary.image_map(image, self.condition(tabular)), self.joined(tabular))
-
-    def output(self, primary, features):
-        """Return the outputs."""
-        return primary.head.output(features)
-
-    def initialize(self, tabular, sample_weight):
-        """Fit scales to the training table."""
-        del tabular, sample_weight
-
-    def embedding_networks(self):
-        """Return the networks that can be trained on the table alone."""
-        return ()
 
 
 class ImageFusion(Fusion):
@@ -87,11 +19,12 @@ class ImageFusion(Fusion):
 
 
 class ConcatFusion(Fusion):
-    """The table is joined to the image's features, before the head's layers."""
+    """The table is joined to the image's features, at the head's first layer ('vgg': the second)."""
 
-    def __init__(self, setting):
-        super().__init__(setting)
-        self.n_joined = setting.n_tabular_features
+    def make_head(self, parts):
+        """Return a head that takes the table."""
+        n_joined = self.setting.n_tabular_features
+        return parts.make_head(self.setting.n_outputs, n_joined=n_joined)
 
     def joined(self, tabular):
         """Return the table."""
@@ -124,9 +57,10 @@ class HyperFusion(Fusion):
     def attach(self, parts):
         """Externalise the chosen layers."""
         setting = self.setting
+        chosen = setting.external_layers
         self.hypernetwork = externalize(
             parts,
-            setting.external_layers,
+            setting.default_external_layers if chosen is None else chosen,
             n_tabular_features=setting.n_tabular_features,
             depth=setting.depth,
             width=setting.width,
@@ -136,8 +70,9 @@ class HyperFusion(Fusion):
         )
         return self.hypernetwork.layer_names
 
-    def supply(self, tabular):
+    def supply(self, primary, image, tabular):
         """Return the context in which the external layers use these rows' weights."""
+        del primary, image
         return self.hypernetwork.supply(tabular)
 
     def initialize(self, tabular, sample_weight):

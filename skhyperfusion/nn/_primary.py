@@ -17,7 +17,8 @@ class Primary(NamedTuple):
 
     backbone: nn.Module
     make_head: Callable[..., Head]
-    condition_channels: int
+    condition_channels: int  # C and *S of the map that a fusion may change
+    condition_shape: tuple[int, ...]
     default_external_layers: tuple[str, ...]
     takes_condition: bool
 
@@ -27,12 +28,13 @@ def _residual(in_channels, spatial_shape, base_channels, dropout):
     backbone = ResidualBackbone(
         in_channels, spatial_dims=len(spatial_shape), base_channels=base_channels, dropout=rates[:4]
     )
-    return backbone, rates
+    return backbone, backbone.map_shape(spatial_shape), rates
 
 
 def _plain(in_channels, spatial_shape, base_channels, dropout):
     rates = spread_dropout(dropout, *PlainBackbone.dropout_places)
-    return PlainBackbone(in_channels, spatial_shape=spatial_shape, base_channels=base_channels), rates
+    backbone = PlainBackbone(in_channels, spatial_shape=spatial_shape, base_channels=base_channels)
+    return backbone, backbone.map_shape, rates
 
 
 # A further backbone: a function like those two, and a line here.
@@ -43,12 +45,14 @@ def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropou
     """Return the `Primary` for a backbone's name or a callable ``(in_channels, spatial_dims) -> Module``."""
     spatial_shape = tuple(spatial_shape)
     if isinstance(backbone, str) and backbone in BACKBONES:
-        module, rates = BACKBONES[backbone](in_channels, spatial_shape, base_channels, dropout)
+        module, shape, rates = BACKBONES[backbone](in_channels, spatial_shape, base_channels, dropout)
 
-        def make_head(n_outputs, n_joined=0):
-            return module.make_head(n_outputs, n_joined=n_joined, dropout=rates)
+        def make_head(n_outputs, **joining):
+            return module.make_head(n_outputs, dropout=rates, **joining)
 
-        return Primary(module, make_head, module.condition_channels, module.default_external_layers, True)
+        return Primary(
+            module, make_head, module.condition_channels, shape, module.default_external_layers, True
+        )
     if isinstance(backbone, nn.Module):
         raise TypeError(
             f"'backbone' is a {type(backbone).__name__} object, which every fit would train on. Pass a "
@@ -68,18 +72,18 @@ def _own(make, in_channels, spatial_shape, dropout):
     module = make(in_channels, len(spatial_shape))
     if not isinstance(module, nn.Module):
         raise TypeError(f"'backbone' must return a torch.nn.Module. It returned {type(module).__name__}.")
-    n_channels = _n_features(module, in_channels, spatial_shape)
+    n_channels, *map_shape = _features_shape(module, in_channels, spatial_shape)
     rates = spread_dropout(dropout, 0, 2)
 
-    def make_head(n_outputs, n_joined=0):
+    def make_head(n_outputs, **joining):
         hidden = max(16, n_channels // 4)
-        return Head(n_channels, n_outputs, hidden_sizes=(hidden,), dropout=rates, n_joined=n_joined)
+        return Head(n_channels, n_outputs, hidden_sizes=(hidden,), dropout=rates, **joining)
 
-    return Primary(module, make_head, n_channels, ("head.*",), False)
+    return Primary(module, make_head, n_channels, tuple(map_shape), ("head.*",), False)
 
 
-def _n_features(module, in_channels, spatial_shape):
-    """Run two blank images through the user's backbone and return the size of what comes out."""
+def _features_shape(module, in_channels, spatial_shape):
+    """Run two blank images through the user's backbone and return (C, *S) of what comes out."""
     like = next((p for p in module.parameters() if not nn.parameter.is_lazy(p)), torch.empty(0))
     blank = torch.zeros(2, in_channels, *spatial_shape, device=like.device, dtype=like.dtype)
     training = {part: part.training for part in module.modules()}
@@ -101,4 +105,4 @@ def _n_features(module, in_channels, spatial_shape):
             f"The backbone {type(module).__name__} must return features (B, C) or a map (B, C, *S) of "
             f"{len(spatial_shape)} spatial axes. For images of {tuple(blank.shape)} it returned {shape}."
         )
-    return out.shape[1]
+    return shape[1:]

@@ -36,7 +36,7 @@ def test_residual_block_is_the_papers():
 def test_plain_backbone_on_the_papers_scan_has_39424_features():
     net = PlainBackbone(1, spatial_shape=(84, 116, 92))
     assert net.map_shape == (7, 11, 8)
-    assert net.make_head(1, n_joined=0, dropout=(0.2,)).hidden1.in_features == 39424
+    assert net.make_head(1, dropout=(0.2,)).hidden1.in_features == 39424
     small = PlainBackbone(1, spatial_shape=(84, 116, 92), base_channels=1).eval()
     with torch.no_grad():
         assert small(torch.zeros(1, 1, 84, 116, 92)).shape == (1, 4, 7, 11, 8)

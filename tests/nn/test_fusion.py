@@ -91,7 +91,7 @@ def test_features_are_the_input_of_the_last_layer(make_fusion, fusion, backbone,
     with torch.no_grad():
         features = net.features(image, tabular)
         assert features.shape[0] == 4
-        with net.fusion.supply(tabular):
+        with net.fusion.supply(net, image, tabular):
             out = net.fusion.output(net, features)
         torch.testing.assert_close(out, net(image, tabular), rtol=0, atol=0)
 
