@@ -43,8 +43,9 @@ class FusionNetwork(nn.Module):
     backbone : {'resnet', 'vgg'} or callable, default='resnet'
         'resnet': `ResidualBackbone`; 'vgg': `PlainBackbone`; or ``(in_channels, spatial_dims) ->
         nn.Module`` that returns features (B, C) or a map (B, C, *S), which is averaged over its positions.
-    fusion : {'hyper', 'concat', 'film', 'daft', 'image', 'tabular'}, default='hyper'
-        How the two are joined.
+    fusion : {'hyper', 'concat', 'max', 'multiply', 'film', 'daft', 'image', 'tabular'}, default='hyper'
+        How the two are joined. 'concat', 'max', 'multiply': at a layer of the head, see `Head`; 'film',
+        'daft': in the last block (behind a backbone of your own), see `FiLM`, `DAFT`.
     n_tabular_features : int
         T. Not used by ``fusion='image'``.
     n_outputs : int

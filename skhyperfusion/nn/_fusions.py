@@ -21,14 +21,28 @@ class ImageFusion(Fusion):
 class ConcatFusion(Fusion):
     """The table is joined to the image's features, at the head's first layer ('vgg': the second)."""
 
+    join = "concat"
+
     def make_head(self, parts):
         """Return a head that takes the table."""
         n_joined = self.setting.n_tabular_features
-        return parts.make_head(self.setting.n_outputs, n_joined=n_joined)
+        return parts.make_head(self.setting.n_outputs, n_joined=n_joined, join=self.join)
 
     def joined(self, tabular):
         """Return the table."""
         return tabular
+
+
+class MaxFusion(ConcatFusion):
+    """As `ConcatFusion`, but of the two projections the greater counts, element by element."""
+
+    join = "max"
+
+
+class MultiplyFusion(ConcatFusion):
+    """As `ConcatFusion`, but the two projections are multiplied, element by element."""
+
+    join = "multiply"
 
 
 class FilmFusion(Fusion):
@@ -126,6 +140,8 @@ class TabularFusion(Fusion):
 FUSIONS = {
     "hyper": HyperFusion,
     "concat": ConcatFusion,
+    "max": MaxFusion,
+    "multiply": MultiplyFusion,
     "film": FilmFusion,
     "daft": DaftFusion,
     "image": ImageFusion,

@@ -3,6 +3,11 @@
 import torch
 from torch import nn
 
+from skhyperfusion.nn._names import did_you_mean, listing
+
+_ELEMENTWISE = {"max": torch.maximum, "multiply": torch.mul}
+JOINS = ("concat", *_ELEMENTWISE)
+
 
 class Head(nn.Module):
     """Reduce a feature map to a vector, then linear layers with ReLU, then the output layer.
@@ -23,7 +28,21 @@ class Head(nn.Module):
     n_joined : int, default=0
         Number of tabular features that are joined to the hidden vector.
     join_at : int, default=0
-        Before which hidden layer: 0 is the first.
+        At which hidden layer: 0 is the first.
+    join : {'concat', 'max', 'multiply'}, default='concat'
+        How. 'concat': the layer reads both, which adds a linear projection of the tabular features to its
+        own of the image's. 'max', 'multiply': the greater of the two projections, or their product, element
+        by element; both are as wide as the layer. The layer's ReLU follows in any case.
+
+    Attributes
+    ----------
+    projection : nn.Linear or None
+        The tabular features' projection. None with 'concat', or where nothing is joined.
+
+    Raises
+    ------
+    ValueError
+        If `join` is not one of the three.
 
     Shapes
     ------
@@ -37,31 +56,50 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, n_features, n_outputs, *, hidden_sizes, flatten=False, dropout=(0.0, 0.0), n_joined=0, join_at=0
-    ):
+        self, n_features, n_outputs, *, hidden_sizes, flatten=False, dropout=(0.0, 0.0), n_joined=0,
+        join_at=0, join="concat",
+    ):  # fmt: skip
         super().__init__()
+        if join not in JOINS:
+            raise ValueError(
+                f"'join' must be one of {listing(JOINS)}. Got {join!r} instead{did_you_mean(join, JOINS)}"
+            )
         self.flatten = flatten
         self.join_at = join_at
+        self.join = join
         self.relu_follows = tuple(f"hidden{i}" for i in range(1, len(hidden_sizes) + 1))
         self.dropout_in, self.dropout_out = nn.Dropout(dropout[0]), nn.Dropout(dropout[1])
         n_in = n_features
         for i, (name, size) in enumerate(zip(self.relu_follows, hidden_sizes, strict=True)):
-            layer = nn.Linear(n_in + n_joined * (i == join_at), size)
+            layer = nn.Linear(n_in + n_joined * (i == join_at and join == "concat"), size)
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
             self.add_module(name, layer)
             n_in = size
         self.output = nn.Linear(n_in, n_outputs)
+        self.projection = None
+        if n_joined and join != "concat":
+            self.projection = nn.Linear(n_joined, hidden_sizes[join_at])
+            nn.init.kaiming_uniform_(self.projection.weight, nonlinearity="linear")
+            nn.init.zeros_(self.projection.bias)
 
     def features(self, map, joined=None):
         """Return the input of the output layer."""
         pooled = map.ndim > 2 and not self.flatten
         h = self.dropout_in(map.flatten(2).mean(2) if pooled else map.flatten(1))
         for i, name in enumerate(self.relu_follows):
+            layer = getattr(self, name)
             if joined is not None and i == self.join_at:
-                h = torch.cat([h, joined.to(h.dtype)], 1)
-            h = torch.relu(getattr(self, name)(h))
+                h = self._joined(layer, h, joined.to(h.dtype))
+            else:
+                h = layer(h)
+            h = torch.relu(h)
         return self.dropout_out(h)
+
+    def _joined(self, layer, h, joined):
+        if self.projection is None:
+            return layer(torch.cat([h, joined], 1))
+        return _ELEMENTWISE[self.join](layer(h), self.projection(joined))
 
     def forward(self, map, joined=None):
         """Return the outputs."""

@@ -117,6 +117,26 @@ def test_head_joins_the_table_where_it_is_told(join_at, widths):
     torch.testing.assert_close(head(map, joined), head.output(head.features(map, joined)))
 
 
+@pytest.mark.parametrize(("join", "combine"), [("max", torch.maximum), ("multiply", torch.mul)])
+def test_head_joins_two_projections_of_the_layers_width(join, combine):
+    head = Head(8, 2, hidden_sizes=(4, 5), n_joined=3, join_at=1, join=join).double()
+    assert (head.hidden1.in_features, head.hidden2.in_features, head.projection.out_features) == (8, 4, 5)
+    map, joined = torch.randn(6, 8, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    by_image = head.hidden2(torch.relu(head.hidden1(map)))
+    wanted = torch.relu(combine(by_image, head.projection(joined)))
+    torch.testing.assert_close(head.features(map, joined), wanted)
+
+
+def test_head_projects_a_standardised_table_to_unit_variance():
+    head = Head(8, 2, hidden_sizes=(400,), n_joined=6, join="multiply")
+    assert head.projection(torch.randn(500, 6)).std().item() == pytest.approx(1, rel=0.1)
+
+
+def test_head_when_the_join_is_misspelt_names_the_nearest():
+    with pytest.raises(ValueError, match=r"'concat', 'max', 'multiply'\. Got 'multply' .*mean 'multiply'\?"):
+        Head(8, 2, hidden_sizes=(4,), n_joined=3, join="multply")
+
+
 def test_head_pools_or_flattens():
     map = torch.randn(2, 3, 4, 5)
     pooled, flat = Head(3, 1, hidden_sizes=(2,)), Head(60, 1, hidden_sizes=(2,), flatten=True)

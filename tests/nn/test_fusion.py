@@ -73,6 +73,14 @@ def test_gradients_reach_every_parameter(make_fusion, fusion, backbone, spatial_
         assert not given.requires_grad or given.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_gradients_to_image_and_table_pass_gradcheck(make_fusion, fusion):
+    net, image, tabular = make_fusion(fusion, "own map", rows=2, spatial_shape=(5, 4))
+    image.requires_grad_(FUSIONS[fusion].uses_image)
+    tabular.requires_grad_(FUSIONS[fusion].uses_table)
+    assert torch.autograd.gradcheck(net, (image, tabular))
+
+
 @matrix
 def test_state_dict_and_copies_after_a_forward_give_the_same(make_fusion, fusion, backbone, spatial_dims):
     net, image, tabular = make_fusion(fusion, backbone, spatial_dims)

@@ -76,6 +76,17 @@ def test_concat_joins_the_table_where_the_paper_does(make_fusion):
     assert (vgg.head.hidden1.in_features, vgg.head.hidden2.in_features) == (8, 16 + 5)
 
 
+@pytest.mark.parametrize("fusion", ["max", "multiply"])
+def test_max_and_multiply_join_where_concat_does(make_fusion, fusion):
+    resnet, image, tabular = make_fusion(fusion, "resnet")
+    assert resnet.head.projection.out_features == resnet.head.hidden1.out_features
+    projections = resnet.head.hidden1(resnet.backbone(image).mean((2, 3))), resnet.head.projection(tabular)
+    combine = {"max": torch.maximum, "multiply": torch.mul}[fusion]
+    torch.testing.assert_close(resnet.features(image, tabular), torch.relu(combine(*projections)))
+    vgg, _, _ = make_fusion(fusion, "vgg")
+    assert vgg.head.projection.out_features == vgg.head.hidden2.out_features == 32
+
+
 @pytest.mark.parametrize("fusion", ["film", "daft"])
 def test_film_and_daft_act_inside_the_last_block_with_a_bottleneck_of_7(make_fusion, fusion):
     net, image, tabular = make_fusion(fusion, "resnet")
