@@ -128,6 +128,21 @@ def test_rows_held_out_leave_no_trace(arrays, early_stopping):
         assert not torch.equal(weights(first), weights(small(**params).fit(everywhere, y)))
 
 
+def test_augmentation_sees_training_rows_alone(study):
+    X, y, _ = study
+    seen = []
+
+    def note(batch):
+        seen.append(len(batch))
+        return batch
+
+    classifier = small(augmentation=note, early_stopping=True, n_iter_no_change=9).fit(X, y)
+    assert sum(seen) == 3 * 36  # epochs, and the rows that are not held out
+    classifier.predict(X)
+    classifier.embed(X)
+    assert sum(seen) == 3 * 36
+
+
 # Reproducible
 
 
