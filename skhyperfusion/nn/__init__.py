@@ -1,5 +1,6 @@
 """Networks: torch alone, no tables and no files."""
 
+from skhyperfusion.nn._attention import TabAttention
 from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone
 from skhyperfusion.nn._conditioning import DAFT, FiLM
 from skhyperfusion.nn._embedding import EmbeddingNetwork
@@ -24,5 +25,6 @@ __all__ = [
     "Hypernetwork",
     "PlainBackbone",
     "ResidualBackbone",
+    "TabAttention",
     "externalize",
 ]

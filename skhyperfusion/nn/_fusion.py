@@ -43,9 +43,10 @@ class FusionNetwork(nn.Module):
     backbone : {'resnet', 'vgg'} or callable, default='resnet'
         'resnet': `ResidualBackbone`; 'vgg': `PlainBackbone`; or ``(in_channels, spatial_dims) ->
         nn.Module`` that returns features (B, C) or a map (B, C, *S), which is averaged over its positions.
-    fusion : {'hyper', 'concat', 'max', 'multiply', 'film', 'daft', 'image', 'tabular'}, default='hyper'
-        How the two are joined. 'concat', 'max', 'multiply': at a layer of the head, see `Head`; 'film',
-        'daft': in the last block (behind a backbone of your own), see `FiLM`, `DAFT`.
+    fusion : str, default='hyper'
+        How the two are joined. 'hyper': the table makes weights of external layers; 'concat', 'max',
+        'multiply': at a layer of the head, see `Head`; 'film', 'daft', 'tabattention': in the last block
+        (behind a backbone of your own), see `FiLM`, `DAFT`, `TabAttention`; 'image', 'tabular': one alone.
     n_tabular_features : int
         T. Not used by ``fusion='image'``.
     n_outputs : int

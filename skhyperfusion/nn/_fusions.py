@@ -5,6 +5,7 @@ A further fusion is a subclass of `Fusion` and a line in `FUSIONS`.
 
 from torch import nn
 
+from skhyperfusion.nn._attention import TabAttention
 from skhyperfusion.nn._conditioning import DAFT, FiLM
 from skhyperfusion.nn._embedding import EmbeddingNetwork
 from skhyperfusion.nn._externalize import externalize
@@ -63,6 +64,20 @@ class DaftFusion(FilmFusion):
     """As `FilmFusion`, and the scale and shift depend on the map too."""
 
     modulation = DAFT
+
+
+class TabAttentionFusion(Fusion):
+    """The table helps to weight the channels and positions of the last block's map."""
+
+    def __init__(self, setting):
+        super().__init__(setting)
+        self.attention = TabAttention(
+            setting.n_tabular_features, setting.condition_channels, map_shape=setting.condition_shape
+        )
+
+    def condition(self, tabular):
+        """Return the attention of these rows."""
+        return lambda h: self.attention(h, tabular)
 
 
 class HyperFusion(Fusion):
@@ -144,6 +159,7 @@ FUSIONS = {
     "multiply": MultiplyFusion,
     "film": FilmFusion,
     "daft": DaftFusion,
+    "tabattention": TabAttentionFusion,
     "image": ImageFusion,
     "tabular": TabularFusion,
 }

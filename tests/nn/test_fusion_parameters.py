@@ -87,18 +87,32 @@ def test_max_and_multiply_join_where_concat_does(make_fusion, fusion):
     assert vgg.head.projection.out_features == vgg.head.hidden2.out_features == 32
 
 
-@pytest.mark.parametrize("fusion", ["film", "daft"])
-def test_film_and_daft_act_inside_the_last_block_with_a_bottleneck_of_7(make_fusion, fusion):
-    net, image, tabular = make_fusion(fusion, "resnet")
-    assert net.fusion.affine.squeeze.out_features == 7
-    assert net.fusion.affine.n_channels == net.backbone.block4.norm2.num_features
+@pytest.mark.parametrize("fusion", ["film", "daft", "tabattention"])
+def test_film_daft_and_tabattention_act_inside_the_last_block(make_fusion, fusion):
+    net, image, tabular = make_fusion(fusion, "resnet", spatial_shape=(40, 33))
     seen = {}
     for name in ("norm2", "conv2"):
         part = getattr(net.backbone.block4, name)
         part.register_forward_hook(lambda m, args, out, name=name: seen.update({name: (args[0], out)}))
     net(image, tabular)
-    wanted = torch.relu(net.fusion.affine(seen["norm2"][1], tabular))
+    wanted = torch.relu(net.fusion.condition(tabular)(seen["norm2"][1]))
     torch.testing.assert_close(seen["conv2"][0], wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("fusion", ["film", "daft"])
+def test_film_and_daft_have_a_bottleneck_of_7(make_fusion, fusion):
+    net, _, _ = make_fusion(fusion, "resnet")
+    assert net.fusion.affine.squeeze.out_features == 7
+    assert net.fusion.affine.n_channels == net.backbone.block4.norm2.num_features
+
+
+@pytest.mark.parametrize(
+    ("backbone", "shape"), [("resnet", (3, 2)), ("vgg", (1, 4)), ("own map", (19, 16)), ("own features", ())]
+)
+def test_tabattention_fits_the_backbones_map(make_fusion, backbone, shape):
+    net, _, _ = make_fusion("tabattention", backbone, spatial_shape=(40, 33))
+    assert net.fusion.attention.map_shape == shape
+    assert hasattr(net.fusion.attention, "position_conv") == bool(shape)
 
 
 def test_further_fusion_is_a_class_and_a_line(monkeypatch, make_fusion):
