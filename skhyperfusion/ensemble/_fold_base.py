@@ -23,8 +23,8 @@ from sklearn.utils.validation import (
 )
 from tqdm import tqdm
 
+from skhyperfusion._splits import make_splitter
 from skhyperfusion._validation import Boolean, HasMethods, Nothing, Number, check_parameters
-from skhyperfusion.model_selection._splits import make_splitter
 
 
 class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):

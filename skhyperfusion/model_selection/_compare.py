@@ -12,10 +12,10 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils import indexable
 from tqdm import tqdm
 
+from skhyperfusion._splits import make_splitter
 from skhyperfusion._validation import HasMethods, did_you_mean, listing, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
-from skhyperfusion.model_selection._splits import make_splitter
 
 
 class ComparisonInterrupted(KeyboardInterrupt):
