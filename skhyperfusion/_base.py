@@ -214,6 +214,7 @@ class BaseHyperFusion(BaseEstimator):
             fusion=self._fusion,
             n_tabular_features=0 if dataset.tabular is None else dataset.tabular.shape[1],
             n_outputs=self._n_outputs,
+            task=self._task,
             in_channels=0 if spec is None else spec.n_channels,
             spatial_shape=() if spec is None else spec.shape,
             base_channels=self.base_channels,

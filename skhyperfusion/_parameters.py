@@ -13,7 +13,7 @@ from skhyperfusion._validation import (
     SequenceOf,
 )
 
-FUSIONS = ("hyper", "concat", "max", "multiply", "film", "daft", "tabattention", "image", "tabular")
+FUSIONS = ("hyper", "concat", "max", "multiply", "film", "daft", "tabattention", "late", "image", "tabular")
 TRANSFORMER = HasMethods("fit", "transform")
 
 PARAMETER_RULES = {
@@ -99,7 +99,8 @@ fusion : str, default="hyper"
     How image and table are joined. "hyper": the table generates weights of the network that reads the
     image; "concat", "film", "daft": the paper's rivals on the same backbone; "max", "multiply": features
     of both, element by element; "tabattention": where to look and at which features depends on the table;
-    "image", "tabular": one side alone.
+    "late": the predictions of two networks, one for each side, are averaged; "image", "tabular": one side
+    alone.
 backbone : {"resnet", "vgg"} or callable, default="resnet"
     Network that reads the image: the paper's pre-activation residual network, its plain network, or
     ``(in_channels, spatial_dims) -> torch.nn.Module`` giving features (B, C) or a map (B, C, *S).

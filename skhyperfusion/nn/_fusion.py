@@ -13,14 +13,23 @@ from skhyperfusion.nn._names import did_you_mean, listing
 from skhyperfusion.nn._norm import weighted_rows
 from skhyperfusion.nn._primary import build_primary
 
+TASKS = ("classification", "regression")
 
-def _check_choices(fusion, hyper_init):
-    for name, value, choices in (("fusion", fusion, FUSIONS), ("hyper_init", hyper_init, INITIALISATIONS)):
+
+def _check_choices(fusion, task, hyper_init):
+    for name, value, choices in (
+        ("fusion", fusion, FUSIONS), ("task", task, TASKS), ("hyper_init", hyper_init, INITIALISATIONS)
+    ):  # fmt: skip
         if value not in choices:
             raise ValueError(
                 f"{name!r} must be one of {listing(list(choices))}. "
                 f"Got {value!r} instead{did_you_mean(value, choices)}"
             )
+
+
+def _check_outputs(task, n_outputs):
+    if task == "classification" and n_outputs < 2:
+        raise ValueError(f"task='classification' needs one output for each class. Got n_outputs={n_outputs}.")
 
 
 def _check_inputs(fusion, kind, n_tabular_features, has_image):
@@ -46,10 +55,14 @@ class FusionNetwork(nn.Module):
     fusion : str, default='hyper'
         How the two are joined. 'hyper': the table makes weights of external layers; 'concat', 'max',
         'multiply': at a layer of the head, see `Head`; 'film', 'daft', 'tabattention': in the last block
-        (behind a backbone of your own), see `FiLM`, `DAFT`, `TabAttention`; 'image', 'tabular': one alone.
+        (behind a backbone of your own), see `FiLM`, `DAFT`, `TabAttention`; 'late': at the end, where the
+        predictions of two networks are averaged; 'image', 'tabular': one alone.
     n_tabular_features : int
         T. Not used by ``fusion='image'``.
     n_outputs : int
+    task : {'classification', 'regression'}, default='regression'
+        What the outputs mean, which ``fusion='late'`` must know to average them: logits of the classes, of
+        which the softmaxes are averaged, or values.
     in_channels : int
         C of the image. Not used by ``fusion='tabular'``, nor are the next three.
     spatial_shape : sequence of 1 to 3 int
@@ -60,7 +73,7 @@ class FusionNetwork(nn.Module):
         A number: the rate before and inside the head, with none in the blocks. A sequence has one rate for
         every place: 'resnet' the four blocks, before the head, inside the head (the paper's are 0.1, 0.2,
         0.2, 0.3, 0.6, 0.5); 'vgg' before the head; another backbone before and inside the head.
-        ``fusion='tabular'`` uses the number, or the last of the sequence.
+        ``fusion='tabular'``, and 'late' for the table, use the number, or the last of the sequence.
     external_layers : str, sequence of str or None, default=None
         Layers whose weights the hypernetwork makes: names or patterns. None: 'resnet' the last block's
         shortcut convolution; 'vgg' and other backbones every linear layer of the head.
@@ -107,6 +120,7 @@ class FusionNetwork(nn.Module):
         fusion="hyper",
         n_tabular_features=0,
         n_outputs,
+        task="regression",
         in_channels=None,
         spatial_shape=None,
         base_channels=16,
@@ -119,7 +133,8 @@ class FusionNetwork(nn.Module):
         hyper_init="principled",
     ):
         super().__init__()
-        _check_choices(fusion, hyper_init)
+        _check_choices(fusion, task, hyper_init)
+        _check_outputs(task, n_outputs)
         kind = FUSIONS[fusion]
         has_image = bool(in_channels) and spatial_shape is not None and len(spatial_shape) > 0
         _check_inputs(fusion, kind, n_tabular_features, has_image)
@@ -137,6 +152,7 @@ class FusionNetwork(nn.Module):
         setting = Setting(
             n_tabular_features=n_tabular_features,
             n_outputs=n_outputs,
+            task=task,
             condition_channels=primary.condition_channels if primary else None,
             condition_shape=primary.condition_shape if primary else (),
             depth=hyper_depth,
@@ -225,7 +241,10 @@ class FusionNetwork(nn.Module):
         Its linear head is fresh. With ``shared_embedding=False`` it reads all embeddings.
         """
         if not self.has_embedding:
-            raise ValueError("Only fusion='hyper' and 'tabular' have an embedding network to pre-train.")
+            raise ValueError(
+                "There is no embedding of the table to pre-train: only fusion='hyper', 'late' and 'tabular' "
+                "have one."
+            )
         return TabularNetwork(self.fusion.embedding_networks(), n_outputs, like=next(self.parameters()))
 
     def _check(self, image, tabular):

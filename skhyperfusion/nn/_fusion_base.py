@@ -12,6 +12,7 @@ class Setting:
 
     n_tabular_features: int
     n_outputs: int
+    task: str
     condition_channels: int | None
     condition_shape: tuple[int, ...]
     depth: int

@@ -3,6 +3,9 @@
 A further fusion is a subclass of `Fusion` and a line in `FUSIONS`.
 """
 
+import math
+
+import torch
 from torch import nn
 
 from skhyperfusion.nn._attention import TabAttention
@@ -152,6 +155,28 @@ class TabularFusion(Fusion):
         return (self.embedding,)
 
 
+class LateFusion(TabularFusion):
+    """The probabilities (or values) of two networks that never meet, averaged: no interaction, by design."""
+
+    uses_image = True
+
+    def features(self, primary, image, tabular):
+        """Return both networks' features, the image's first."""
+        by_image = primary.head.features(primary.image_map(image))
+        return torch.cat([by_image, super().features(primary, image, tabular)], 1)
+
+    def output(self, primary, features):
+        """Return the mean of the values; or logits whose softmax is the mean of both softmaxes."""
+        n_image = primary.head.output.in_features
+        by_image = primary.head.output(features[:, :n_image])
+        by_table = super().output(primary, features[:, n_image:])
+        if self.setting.task == "regression":
+            return (by_image + by_table) / 2
+        # The logarithm of the mean, without ever leaving the logarithms: finite where a softmax is zero.
+        logarithms = torch.stack([by_image, by_table]).log_softmax(2)
+        return logarithms.logsumexp(0) - math.log(2)
+
+
 FUSIONS = {
     "hyper": HyperFusion,
     "concat": ConcatFusion,
@@ -160,6 +185,7 @@ FUSIONS = {
     "film": FilmFusion,
     "daft": DaftFusion,
     "tabattention": TabAttentionFusion,
+    "late": LateFusion,
     "image": ImageFusion,
     "tabular": TabularFusion,
 }

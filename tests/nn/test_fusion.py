@@ -249,7 +249,7 @@ def test_initialize_of_the_image_network_needs_no_table(make_fusion):
     torch.testing.assert_close(net(image, None), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("fusion", ["hyper", "tabular"])
+@pytest.mark.parametrize("fusion", ["hyper", "tabular", "late"])
 @pytest.mark.parametrize("shared_embedding", [True, False])
 def test_tabular_network_shares_the_embedding_and_nothing_else(make_fusion, fusion, shared_embedding):
     net, _, tabular = make_fusion(fusion, "vgg", shared_embedding=shared_embedding)
@@ -257,16 +257,19 @@ def test_tabular_network_shares_the_embedding_and_nothing_else(make_fusion, fusi
     assert tabular_network(tabular).shape == (4, 6)
     shared = {id(p) for p in net.parameters()} & {id(p) for p in tabular_network.parameters()}
     assert shared == {id(p) for e in net.fusion.embedding_networks() for p in e.parameters()}
-    assert len(net.fusion.embedding_networks()) == (1 if shared_embedding or fusion == "tabular" else 4)
+    assert len(net.fusion.embedding_networks()) == (1 if shared_embedding or fusion != "hyper" else 4)
     own = [p for p in tabular_network.parameters() if id(p) not in shared]
     assert [tuple(p.shape) for p in own] == [(6, tabular_network.last.in_features), (6,)]
 
 
-@pytest.mark.parametrize("fusion", ["concat", "film", "daft", "image"])
+WITHOUT_EMBEDDING = ["concat", "max", "multiply", "film", "daft", "tabattention", "image"]
+
+
+@pytest.mark.parametrize("fusion", WITHOUT_EMBEDDING)
 def test_tabular_network_without_an_embedding_raises(make_fusion, fusion):
     net, _, _ = make_fusion(fusion)
     assert not net.has_embedding
-    with pytest.raises(ValueError, match="Only fusion='hyper' and 'tabular' have an embedding network"):
+    with pytest.raises(ValueError, match=r"no embedding of the table .*'hyper', 'late' and 'tabular'"):
         net.tabular_network(2)
     assert make_fusion("hyper")[0].has_embedding
 
