@@ -10,6 +10,7 @@ import inspect
 import math
 import numbers
 import reprlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -78,19 +79,19 @@ def did_you_mean(name, names):
     return "" if found is None else f"; did you mean {found!r}?"
 
 
-class Rule:
+class Rule(ABC):
     """One kind of value that a parameter may have."""
 
     #: What a misspelt string may have meant.
     names: tuple = ()
 
+    @abstractmethod
     def accepts(self, value):
         """Tell whether the value keeps the rule."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __str__(self):
         """Say what the rule wants, to follow the words 'must be'."""
-        raise NotImplementedError
 
 
 class OneOf(Rule):

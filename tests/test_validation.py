@@ -15,6 +15,7 @@ from skhyperfusion._validation import (
     Number,
     OneOf,
     RandomState,
+    Rule,
     SequenceOf,
     check_parameters,
     closest,
@@ -70,6 +71,13 @@ class Net:
 def test_rule_accepts_what_it_should_and_no_more(rule, good, bad):
     assert [value for value in good if not rule.accepts(value)] == []
     assert [value for value in bad if rule.accepts(value)] == []
+
+
+@pytest.mark.parametrize("method", ["accepts", "__str__"])
+def test_rule_that_does_not_say_what_it_wants_cannot_be_made(method):
+    half = type("Half", (Rule,), {method: lambda self, *value: "anything"})
+    with pytest.raises(TypeError, match="Can't instantiate abstract class Half"):
+        half()
 
 
 @pytest.mark.parametrize(
