@@ -13,7 +13,10 @@ from skhyperfusion._validation import (
     SequenceOf,
 )
 
-FUSIONS = ("hyper", "concat", "max", "multiply", "film", "daft", "tabattention", "late", "image", "tabular")
+FUSIONS = (
+    "hyper", "concat", "film", "daft", "tabattention", "max", "multiply", "reverse", "late", "image",
+    "tabular",
+)  # fmt: skip
 TRANSFORMER = HasMethods("fit", "transform")
 
 PARAMETER_RULES = {
@@ -97,10 +100,10 @@ augmentation : {"shift", "light", "medical"}, transform, callable or None, defau
 NETWORK_PARAMETERS = """\
 fusion : str, default="hyper"
     How image and table are joined. "hyper": the table generates weights of the network that reads the
-    image; "concat", "film", "daft": the paper's rivals on the same backbone; "max", "multiply": features
-    of both, element by element; "tabattention": where to look and at which features depends on the table;
-    "late": the predictions of two networks, one for each side, are averaged; "image", "tabular": one side
-    alone.
+    image; "concat", "film", "daft": the paper's rivals on the same backbone; "tabattention": the table
+    helps to choose the channels and places to look at; "max", "multiply": features of both, element by
+    element; "reverse": the image generates weights of a network that reads the table; "late": the
+    predictions of two networks, one for each side, are averaged; "image", "tabular": one side alone.
 backbone : {"resnet", "vgg"} or callable, default="resnet"
     Network that reads the image: the paper's pre-activation residual network, its plain network, or
     ``(in_channels, spatial_dims) -> torch.nn.Module`` giving features (B, C) or a map (B, C, *S).
@@ -111,11 +114,14 @@ dropout : float or sequence of float, default=0.2
     these two, of "vgg" before the head, of another backbone these two.
 external_layers : str or sequence of str, default=None
     Names or `fnmatch` patterns of the layers whose weights the hypernetwork makes, such as
-    ``"backbone.block4.shortcut*"`` or ``"head.*"``; None: the backbone's own choice.
+    ``"backbone.block4.shortcut*"`` or ``"head.*"``; None: the backbone's own choice. With "reverse",
+    "head.hidden1" (None) and "head.output" of the network that reads the table.
 hyper_depth : int, default=1
-    Layers of the embedding network; 0 feeds the table straight to the weight generators.
+    Layers of the embedding network; 0 feeds the table straight to the weight generators. With "reverse" it
+    reads the image's features.
 hyper_width : int, default=32
-    Units of every layer of the embedding network but the last; used from ``hyper_depth=2``.
+    Units of every layer of the embedding network but the last; used from ``hyper_depth=2``. Also those of
+    the network that reads the table with "tabular", "late" and "reverse".
 embedding_dim : int, default=8
     Units of its last layer: the size of the embedding; used from ``hyper_depth=1``.
 shared_embedding : bool, default=True
@@ -124,7 +130,8 @@ hyper_init : {"principled", "residual"}, default="principled"
     Start of the weight generators: generated weights of the variance that a plain layer's would have,
     or a plain (pretrained, where the backbone is) layer with a small part that depends on the table.
 pretrain_embedding : int, default=0
-    Epochs in which the embedding network first learns the target from the table alone."""
+    Epochs in which the embedding network first learns the target from the table alone. Only "hyper",
+    "tabular" and "late" embed the table."""
 
 TRAINING_PARAMETERS = """\
 max_epochs : int, default=100

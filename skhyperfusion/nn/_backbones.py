@@ -132,7 +132,7 @@ class ResidualBackbone(nn.Module):
         self.block2 = ResidualBlock(2 * width, 4 * width, stride=2, dropout=dropout[1], **settings)
         self.block3 = ResidualBlock(4 * width, 8 * width, stride=2, dropout=dropout[2], **settings)
         self.block4 = ResidualBlock(8 * width, 16 * width, stride=2, dropout=dropout[3], **settings)
-        self.n_channels = self.condition_channels = 16 * width
+        self.n_channels = 16 * width
         _initialize_convolutions(self)
 
     def forward(self, image, condition=None):
@@ -211,7 +211,7 @@ class PlainBackbone(nn.Module):
             lost = [0 if pad else 4 for pad in padding]
             shape = tuple(max(1, (size - less) // 2) for size, less in zip(shape, lost, strict=True))
         self.map_shape = shape
-        self.n_channels = self.condition_channels = n_in
+        self.n_channels = n_in
         _initialize_convolutions(self)
 
     def forward(self, image, condition=None):

@@ -20,6 +20,8 @@ class EmbeddingNetwork(nn.Module):
         Units of every layer but the last.
     embedding_dim : int, default=8
         Units of the last layer. Not used when `depth` is 0.
+    normalize : bool, default=False
+        End in a batch normalisation, so that a component's mean square is 1 over every batch of training.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class EmbeddingNetwork(nn.Module):
     torch.Size([1, 8])
     """
 
-    def __init__(self, n_tabular_features, *, depth=1, width=32, embedding_dim=8):
+    def __init__(self, n_tabular_features, *, depth=1, width=32, embedding_dim=8, normalize=False):
         super().__init__()
         if depth < 0:
             raise ValueError(f"'depth' must be 0 or more. Got {depth!r} instead.")
@@ -52,6 +54,8 @@ class EmbeddingNetwork(nn.Module):
         for n_in, n_out in itertools.pairwise(sizes):
             # No bias: the batch normalisation right behind it has one.
             layers += [nn.Linear(n_in, n_out, bias=False), BatchNorm(n_out), nn.PReLU()]
+        if normalize:
+            layers.append(BatchNorm(self.embedding_dim))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, tabular):

@@ -59,7 +59,7 @@ class ExternalLayer(nn.Module):
 
 def externalize(
     module, patterns, *, n_tabular_features, depth=1, width=32, embedding_dim=8, shared_embedding=True,
-    init="principled",
+    init="principled", normalize=False,
 ):  # fmt: skip
     """Turn layers of `module` into external ones, in place, and return the hypernetwork that feeds them.
 
@@ -77,6 +77,8 @@ def externalize(
         One embedding network for all layers, or one for each.
     init : {'principled', 'residual'}, default='principled'
         See `AffineGenerator`. 'residual' keeps the (pretrained) weights as the generators' constant part.
+    normalize : bool, default=False
+        Normalise the embedding; see `Hypernetwork`.
 
     Returns
     -------
@@ -117,6 +119,7 @@ def externalize(
     hypernetwork = Hypernetwork(
         slots, make_generator, n_tabular_features,
         depth=depth, width=width, embedding_dim=embedding_dim, shared_embedding=shared_embedding,
+        normalize=normalize,
     )  # fmt: skip
     for slot in slots:
         _replace(module, layers[slot.name], slot)

@@ -55,8 +55,9 @@ class FusionNetwork(nn.Module):
     fusion : str, default='hyper'
         How the two are joined. 'hyper': the table makes weights of external layers; 'concat', 'max',
         'multiply': at a layer of the head, see `Head`; 'film', 'daft', 'tabattention': in the last block
-        (behind a backbone of your own), see `FiLM`, `DAFT`, `TabAttention`; 'late': at the end, where the
-        predictions of two networks are averaged; 'image', 'tabular': one alone.
+        (behind a backbone of your own), see `FiLM`, `DAFT`, `TabAttention`; 'reverse': the image makes
+        weights of the head, which then reads the table; 'late': at the end, where the predictions of two
+        networks are averaged; 'image', 'tabular': one alone.
     n_tabular_features : int
         T. Not used by ``fusion='image'``.
     n_outputs : int
@@ -73,15 +74,18 @@ class FusionNetwork(nn.Module):
         A number: the rate before and inside the head, with none in the blocks. A sequence has one rate for
         every place: 'resnet' the four blocks, before the head, inside the head (the paper's are 0.1, 0.2,
         0.2, 0.3, 0.6, 0.5); 'vgg' before the head; another backbone before and inside the head.
-        ``fusion='tabular'``, and 'late' for the table, use the number, or the last of the sequence.
+        The network that reads the table with ``fusion='tabular'``, 'late' and 'reverse' uses the number, or
+        the last of the sequence, before its last layer.
     external_layers : str, sequence of str or None, default=None
         Layers whose weights the hypernetwork makes: names or patterns. None: 'resnet' the last block's
-        shortcut convolution; 'vgg' and other backbones every linear layer of the head.
-        Only used by ``fusion='hyper'``.
+        shortcut convolution; 'vgg' and other backbones every linear layer of the head. With
+        ``fusion='reverse'`` layers of the head, 'head.hidden1' and 'head.output'; None: the first.
+        Only used by these two fusions, as are `shared_embedding` and `hyper_init`.
     hyper_depth : int, default=1
-        Layers of the embedding network; 0 feeds the table straight to the generators.
+        Layers of the embedding network; 0 feeds the table straight to the generators. With
+        ``fusion='reverse'`` it reads the backbone's channels, averaged over positions.
     hyper_width : int, default=32
-        Units of its layers but the last.
+        Units of its layers but the last. With ``fusion='reverse'`` also those of 'head.hidden1'.
     embedding_dim : int, default=8
         Units of its last layer.
     shared_embedding : bool, default=True
@@ -92,9 +96,9 @@ class FusionNetwork(nn.Module):
     Attributes
     ----------
     backbone, head : nn.Module or None
-        The primary network. None with ``fusion='tabular'``.
+        The primary network. None with ``fusion='tabular'``; with 'reverse' the head reads the table.
     fusion : Fusion
-        What joins the table to it; ``fusion.hypernetwork`` with ``fusion='hyper'``.
+        What joins the table to it; ``fusion.hypernetwork`` with ``fusion='hyper'`` and 'reverse'.
     external_layers : tuple of str
         Names of the external layers.
 
@@ -153,8 +157,8 @@ class FusionNetwork(nn.Module):
             n_tabular_features=n_tabular_features,
             n_outputs=n_outputs,
             task=task,
-            condition_channels=primary.condition_channels if primary else None,
-            condition_shape=primary.condition_shape if primary else (),
+            map_channels=primary.map_channels if primary else None,
+            map_shape=primary.map_shape if primary else (),
             depth=hyper_depth,
             width=hyper_width,
             embedding_dim=embedding_dim,
@@ -211,8 +215,9 @@ class FusionNetwork(nn.Module):
     def initialize(self, tabular, sample_weight=None):
         """Fit the scales to the training table and draw the generators. Call it once, before training.
 
-        The batch normalisation of the embedding takes the table's statistics, and the generators are drawn
-        for the mean square of the embedding that is measured on it. Draws from torch's global generator.
+        The batch normalisation of the table's embedding takes the table's statistics, and the generators are
+        drawn for the mean square of the embedding that is measured on it. Draws from torch's global
+        generator. Does nothing for a fusion without an embedding of the table.
 
         Parameters
         ----------

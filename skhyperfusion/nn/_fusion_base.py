@@ -13,8 +13,8 @@ class Setting:
     n_tabular_features: int
     n_outputs: int
     task: str
-    condition_channels: int | None
-    condition_shape: tuple[int, ...]
+    map_channels: int | None
+    map_shape: tuple[int, ...]
     depth: int
     width: int
     embedding_dim: int

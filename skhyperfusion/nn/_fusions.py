@@ -13,6 +13,7 @@ from skhyperfusion.nn._conditioning import DAFT, FiLM
 from skhyperfusion.nn._embedding import EmbeddingNetwork
 from skhyperfusion.nn._externalize import externalize
 from skhyperfusion.nn._fusion_base import Fusion
+from skhyperfusion.nn._head import Head
 from skhyperfusion.nn._norm import measure_statistics
 
 
@@ -56,7 +57,7 @@ class FilmFusion(Fusion):
 
     def __init__(self, setting):
         super().__init__(setting)
-        self.affine = self.modulation(setting.n_tabular_features, setting.condition_channels)
+        self.affine = self.modulation(setting.n_tabular_features, setting.map_channels)
 
     def condition(self, tabular):
         """Return the affine map of channels for these rows."""
@@ -75,12 +76,27 @@ class TabAttentionFusion(Fusion):
     def __init__(self, setting):
         super().__init__(setting)
         self.attention = TabAttention(
-            setting.n_tabular_features, setting.condition_channels, map_shape=setting.condition_shape
+            setting.n_tabular_features, setting.map_channels, map_shape=setting.map_shape
         )
 
     def condition(self, tabular):
         """Return the attention of these rows."""
         return lambda h: self.attention(h, tabular)
+
+
+def _externalize(setting, module, default, n_inputs, **settings):
+    """Externalise the chosen layers of `module`, for a hypernetwork of `n_inputs` inputs."""
+    return externalize(
+        module,
+        default if setting.external_layers is None else setting.external_layers,
+        n_tabular_features=n_inputs,
+        depth=setting.depth,
+        width=setting.width,
+        embedding_dim=setting.embedding_dim,
+        shared_embedding=setting.shared_embedding,
+        init=setting.init,
+        **settings,
+    )
 
 
 class HyperFusion(Fusion):
@@ -89,16 +105,8 @@ class HyperFusion(Fusion):
     def attach(self, parts):
         """Externalise the chosen layers."""
         setting = self.setting
-        chosen = setting.external_layers
-        self.hypernetwork = externalize(
-            parts,
-            setting.default_external_layers if chosen is None else chosen,
-            n_tabular_features=setting.n_tabular_features,
-            depth=setting.depth,
-            width=setting.width,
-            embedding_dim=setting.embedding_dim,
-            shared_embedding=setting.shared_embedding,
-            init=setting.init,
+        self.hypernetwork = _externalize(
+            setting, parts, setting.default_external_layers, setting.n_tabular_features
         )
         return self.hypernetwork.layer_names
 
@@ -114,6 +122,41 @@ class HyperFusion(Fusion):
     def embedding_networks(self):
         """Return the hypernetwork's: one, or one for each layer."""
         return tuple(self.hypernetwork.embeddings)
+
+
+class ReverseFusion(Fusion):
+    """A hypernetwork makes, from the image, weights of the network that reads the table: the head.
+
+    It reads the backbone's channels, averaged over positions. They change while the backbone learns, and
+    nothing is known of them before: so the embedding ends in a batch normalisation, and the mean square
+    that the principled initialisation asks for is 1 by construction, where `HyperFusion` measures it.
+    """
+
+    def make_head(self, parts):
+        """Return the network that reads the table: linear, ReLU, dropout, linear."""
+        setting = self.setting
+        return Head(
+            setting.n_tabular_features, setting.n_outputs,
+            hidden_sizes=(setting.width,), dropout=(0.0, setting.dropout),
+        )  # fmt: skip
+
+    def attach(self, parts):
+        """Externalise the chosen layers of the head."""
+        head = nn.ModuleDict({"head": parts["head"]})
+        n_inputs = self.setting.map_channels
+        self.hypernetwork = _externalize(self.setting, head, "head.hidden1", n_inputs, normalize=True)
+        return self.hypernetwork.layer_names
+
+    def supply(self, primary, image, tabular):
+        """Return the context in which the external layers use these images' weights."""
+        del tabular
+        map = primary.image_map(image)
+        return self.hypernetwork.supply(map.flatten(2).mean(2) if map.ndim > 2 else map)
+
+    def features(self, primary, image, tabular):
+        """Return the hidden layer of the network that reads the table."""
+        del image
+        return primary.head.features(tabular.to(next(self.parameters()).dtype))
 
 
 class TabularFusion(Fusion):
@@ -180,11 +223,12 @@ class LateFusion(TabularFusion):
 FUSIONS = {
     "hyper": HyperFusion,
     "concat": ConcatFusion,
-    "max": MaxFusion,
-    "multiply": MultiplyFusion,
     "film": FilmFusion,
     "daft": DaftFusion,
     "tabattention": TabAttentionFusion,
+    "max": MaxFusion,
+    "multiply": MultiplyFusion,
+    "reverse": ReverseFusion,
     "late": LateFusion,
     "image": ImageFusion,
     "tabular": TabularFusion,

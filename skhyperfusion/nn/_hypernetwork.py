@@ -74,6 +74,9 @@ class Hypernetwork(nn.Module):
         The embedding network's; see `EmbeddingNetwork`.
     shared_embedding : bool, default=True
         One embedding network for all layers, or one for each.
+    normalize : bool, default=False
+        See `EmbeddingNetwork`; for an input on which `initialize` cannot measure, such as the features that
+        another network learns: the generators as they are drawn first fit embeddings of mean square 1.
 
     Attributes
     ----------
@@ -101,13 +104,15 @@ class Hypernetwork(nn.Module):
 
     def __init__(
         self, slots, make_generator, n_tabular_features, *, depth=1, width=32, embedding_dim=8,
-        shared_embedding=True,
+        shared_embedding=True, normalize=False,
     ):  # fmt: skip
         super().__init__()
         self.slots = tuple(slots)
         self.shared_embedding = shared_embedding
         self.embeddings = nn.ModuleList(
-            EmbeddingNetwork(n_tabular_features, depth=depth, width=width, embedding_dim=embedding_dim)
+            EmbeddingNetwork(
+                n_tabular_features, depth=depth, width=width, embedding_dim=embedding_dim, normalize=normalize
+            )
             for _ in range(1 if shared_embedding else len(self.slots))
         )
         dim = self.embeddings[0].embedding_dim

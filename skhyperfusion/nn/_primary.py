@@ -17,8 +17,8 @@ class Primary(NamedTuple):
 
     backbone: nn.Module
     make_head: Callable[..., Head]
-    condition_channels: int  # C and *S of the map that a fusion may change
-    condition_shape: tuple[int, ...]
+    map_channels: int  # C and *S of what comes out, and of the map that a fusion may change
+    map_shape: tuple[int, ...]
     default_external_layers: tuple[str, ...]
     takes_condition: bool
 
@@ -50,9 +50,7 @@ def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropou
         def make_head(n_outputs, **joining):
             return module.make_head(n_outputs, dropout=rates, **joining)
 
-        return Primary(
-            module, make_head, module.condition_channels, shape, module.default_external_layers, True
-        )
+        return Primary(module, make_head, module.n_channels, shape, module.default_external_layers, True)
     if isinstance(backbone, nn.Module):
         raise TypeError(
             f"'backbone' is a {type(backbone).__name__} object, which every fit would train on. Pass a "

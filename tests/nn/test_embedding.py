@@ -28,6 +28,16 @@ def test_embedding_network_of_depth_0_is_the_table():
     assert list(net.parameters()) == []
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_normalized_embedding_has_mean_square_1_over_a_batch(depth):
+    plain, normalized = (EmbeddingNetwork(5, depth=depth, normalize=n).double() for n in (False, True))
+    tabular = 3 + 4 * _double(30, 5)
+    out = normalized(tabular)
+    torch.testing.assert_close(out.square().mean(0), torch.ones_like(out[0]), rtol=1e-3, atol=0)
+    torch.testing.assert_close(out.mean(0), torch.zeros_like(out[0]))
+    assert len(normalized.layers) == len(plain.layers) + 1
+
+
 def test_embedding_of_a_row_does_not_depend_on_the_batch_when_evaluating():
     net = EmbeddingNetwork(5, depth=2).double()
     net(_double(20, 5))  # moves the running statistics

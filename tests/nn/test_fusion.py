@@ -262,7 +262,7 @@ def test_tabular_network_shares_the_embedding_and_nothing_else(make_fusion, fusi
     assert [tuple(p.shape) for p in own] == [(6, tabular_network.last.in_features), (6,)]
 
 
-WITHOUT_EMBEDDING = ["concat", "max", "multiply", "film", "daft", "tabattention", "image"]
+WITHOUT_EMBEDDING = ["concat", "max", "multiply", "film", "daft", "tabattention", "reverse", "image"]
 
 
 @pytest.mark.parametrize("fusion", WITHOUT_EMBEDDING)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skhyperfusion.nn import FusionNetwork, externalize
+from skhyperfusion.nn import FusionNetwork
 from skhyperfusion.nn import _fusions as fusions
 from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._primary import BACKBONES
@@ -116,38 +116,19 @@ def test_tabattention_fits_the_backbones_map(make_fusion, backbone, shape):
 
 
 def test_further_fusion_is_a_class_and_a_line(monkeypatch, make_fusion):
-    class LateFusion(fusions.TabularFusion):
-        uses_image = True
-
-        def features(self, primary, image, tabular):
-            by_image = primary.head.features(primary.image_map(image))
-            return torch.cat([by_image, super().features(primary, image, tabular)], 1)
-
-        def output(self, primary, features):
-            n_image = primary.head.output.in_features
-            by_image = primary.head.output(features[:, :n_image])
-            return (by_image + self.last(features[:, n_image:])) / 2
-
-    class ReverseFusion(fusions.Fusion):
+    class GateFusion(fusions.Fusion):
         def attach(self, parts):
-            dim = parts["head"].output.in_features
-            self.reader = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, self.setting.n_outputs))
-            self.hypernetwork = externalize(self.reader, "0", n_tabular_features=dim)
+            self.gate = nn.Linear(5, parts["head"].output.in_features)
             return ()
 
         def features(self, primary, image, tabular):
-            by_image = primary.head.features(primary.image_map(image))
-            with self.hypernetwork.supply(by_image):
-                return self.reader[:2](tabular)
+            return super().features(primary, image, tabular) * torch.sigmoid(self.gate(tabular))
 
-        def output(self, primary, features):
-            return self.reader[2](features)
-
-    for name, kind in {"late": LateFusion, "reverse": ReverseFusion}.items():
-        monkeypatch.setitem(FUSIONS, name, kind)
-        net, image, tabular = make_fusion(name)
-        rows = [net(image[i : i + 1], tabular[i : i + 1]) for i in range(len(image))]
-        torch.testing.assert_close(net(image, tabular), torch.cat(rows), rtol=1e-10, atol=1e-10)
+    monkeypatch.setitem(FUSIONS, "gate", GateFusion)
+    net, image, tabular = make_fusion("gate")
+    rows = [net(image[i : i + 1], tabular[i : i + 1]) for i in range(len(image))]
+    torch.testing.assert_close(net(image, tabular), torch.cat(rows), rtol=1e-10, atol=1e-10)
+    assert not torch.equal(net(image, tabular), net(image, tabular + 1))
 
 
 def test_alzheimer_network_of_the_paper_has_the_parameters_counted_by_hand():
