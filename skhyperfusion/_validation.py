@@ -274,16 +274,28 @@ def check_parameters(estimator, rules: Mapping[str, Sequence[Rule]]):
     'vgg' or a callable. Got 'resnett' instead; did you mean 'resnet'?
     """
     for parameter, choices in rules.items():
-        value = getattr(estimator, parameter)
-        wanted = AnyOf(*choices)
-        if wanted.accepts(value):
-            continue
-        wrong = value if isinstance(value, str) else _first_stranger(value, wanted.names)
-        hint = did_you_mean(wrong, wanted.names) or "."
-        raise InvalidParameterError(
-            f"The {parameter!r} parameter of {type(estimator).__name__} must be {wanted}. "
-            f"Got {show(value)} instead{hint}"
-        )
+        check_argument(type(estimator).__name__, parameter, getattr(estimator, parameter), choices)
+
+
+def check_argument(owner, parameter, value, choices):
+    """Raise `InvalidParameterError` where an argument of a function keeps none of its rules.
+
+    Examples
+    --------
+    >>> check_argument("layer_sensitivity", "n_repeats", 1, [Number(int, 5)])
+    Traceback (most recent call last):
+    ...
+    skhyperfusion._validation.InvalidParameterError: The 'n_repeats' parameter of layer_sensitivity must be
+    an integer >= 5. Got 1 instead.
+    """
+    wanted = AnyOf(*choices)
+    if wanted.accepts(value):
+        return
+    wrong = value if isinstance(value, str) else _first_stranger(value, wanted.names)
+    hint = did_you_mean(wrong, wanted.names) or "."
+    raise InvalidParameterError(
+        f"The {parameter!r} parameter of {owner} must be {wanted}. Got {show(value)} instead{hint}"
+    )
 
 
 def _first_stranger(value, names):

@@ -126,23 +126,23 @@ def externalize(
     return hypernetwork
 
 
-def resolve_layers(module, patterns):
+def resolve_layers(module, patterns, parameter="external_layers"):
     """Return the names of the layers that `patterns` choose, in the module's order.
 
-    Raises ValueError, naming the nearest layer, where a pattern finds none that can be external.
+    Raises ValueError, naming `parameter` and the nearest layer, where a pattern finds none that can be.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     if not patterns:
-        raise ValueError("'external_layers' is empty: name one layer at least, or choose fusion='image'.")
+        raise ValueError(f"{parameter!r} is empty: name one layer at least, or choose fusion='image'.")
     every = dict(module.named_modules(remove_duplicate=False))
     every.pop("", None)
-    able = [name for name, layer in every.items() if not _obstacle(layer)]
+    able = [name for name, layer in every.items() if not obstacle(layer)]
     chosen = set()
     for pattern in patterns:
         found = [name for name in every if fnmatch.fnmatchcase(name, pattern)]
         fitting = [name for name in found if name in set(able)]
         if not fitting:
-            raise ValueError(_no_layer(pattern, found, every, able))
+            raise ValueError(f"{parameter}: {_no_layer(pattern, found, every, able)}")
         chosen.update(id(every[name]) for name in fitting)
     names, seen = [], set()
     for name in able:
@@ -155,20 +155,22 @@ def resolve_layers(module, patterns):
 def _no_layer(pattern, found, every, able):
     there = f"Layers that can be external: {listing(able)}." if able else "No layer here can be external."
     if not found:
-        return f"external_layers: no layer matches {pattern!r}{did_you_mean(pattern, able)} {there}"
+        return f"no layer matches {pattern!r}{did_you_mean(pattern, able)} {there}"
     first = found[0]
     inside = [name for name in able if name.startswith(first + ".")]
     if len(found) == 1 and inside:
         return (
-            f"external_layers: {pattern!r} is a {type(every[first]).__name__}, not a layer; "
+            f"{pattern!r} is a {type(every[first]).__name__}, not a layer; "
             f"write '{first}.*' for the {len(inside)} in it. {there}"
         )
-    whys = "; ".join(f"{name!r} is {_obstacle(every[name])}" for name in found[:5])
-    return f"external_layers: {pattern!r} matches nothing that can be external ({whys}). {there}"
+    whys = "; ".join(f"{name!r} is {obstacle(every[name])}" for name in found[:5])
+    return f"{pattern!r} matches nothing that can be external ({whys}). {there}"
 
 
-def _obstacle(layer):
-    """Return why `layer` cannot be external, or None where it can."""
+def obstacle(layer):
+    """Return why `layer` cannot be made external, or None where it can."""
+    if isinstance(layer, ExternalLayer):
+        return "external already, its weights are generated from the table"
     kinds = (nn.Linear, *_CONV_DIMS)
     kind = next((kind for kind in kinds if isinstance(layer, kind)), None)
     if kind is None:
