@@ -27,6 +27,9 @@ from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
 
 MIN_ROWS_EARLY_STOPPING = 1000  # a tenth of fewer rows cannot tell one epoch from another
+# Least learning rate of the pre-training. Its few hundred weights are not the image network's: at the
+# paper's 1e-4 they are worse than the class frequencies after 10 epochs; at this rate they have converged.
+PRETRAIN_LR = 1e-2
 
 
 class BaseHyperFusion(BaseEstimator):
@@ -227,19 +230,36 @@ class BaseHyperFusion(BaseEstimator):
             hyper_init=self.hyper_init,
         ).to(dataset.dtype)
         if self.pretrain_embedding and module.has_embedding:
-            table = FusionDataset(
-                tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
-            )
-            train(
-                module.tabular_network(self._n_outputs),
-                table.subset(train_rows),
-                **self._training_settings(device, random_state),
-                max_epochs=self.pretrain_embedding,
-            )
-        if dataset.tabular is not None:
+            self._pretrain(module, dataset, train_rows, device, random_state)
+        if dataset.tabular is not None:  # after the pre-training: the generators' scale is the embedding's
             table = dataset.tabular[train_rows].to(dataset.dtype)
             module.initialize(table, sample_weight=dataset.weight[train_rows])
         return module
+
+    def _pretrain(self, module, dataset, train_rows, device, random_state):
+        """Train the embedding on the table of the training rows, with a linear head that is thrown away."""
+        table = FusionDataset(
+            tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
+        )
+        settings = self._training_settings(device, random_state)
+        settings["lr"] = max(settings["lr"], PRETRAIN_LR)
+        try:
+            trained = train(
+                module.tabular_network(self._n_outputs),
+                table.subset(train_rows),
+                max_epochs=self.pretrain_embedding,
+                verbose=self.verbose,
+                stage="embedding, epoch",
+                **settings,
+            )
+        except FloatingPointError as error:
+            error.add_note(
+                "This happened while the embedding was pre-trained "
+                f"(pretrain_embedding={self.pretrain_embedding})."
+            )
+            raise
+        if trained.interrupted:
+            raise KeyboardInterrupt
 
     def _train(self, module, dataset, train_rows, valid_rows, device, random_state):
         monitor = None

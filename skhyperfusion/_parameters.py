@@ -130,8 +130,9 @@ hyper_init : {"principled", "residual"}, default="principled"
     Start of the weight generators: generated weights of the variance that a plain layer's would have,
     or a plain (pretrained, where the backbone is) layer with a small part that depends on the table.
 pretrain_embedding : int, default=0
-    Epochs in which the embedding network first learns the target from the table alone. Only "hyper",
-    "tabular" and "late" embed the table."""
+    Epochs in which the embedding network first learns the target from the table of the training rows alone,
+    with a linear head that is then thrown away. Trained as the whole is, but at a learning rate of at least
+    1e-2. Used by "hyper" from ``hyper_depth=1``, "late" and "tabular"."""
 
 TRAINING_PARAMETERS = """\
 max_epochs : int, default=100

@@ -129,15 +129,18 @@ class EpochLog(Callback):
     ----------
     verbose : int
         Print when positive.
+    stage : str
+        What stands before the number of the epoch.
     """
 
-    def __init__(self, verbose):
+    def __init__(self, verbose, stage="epoch"):
         self.verbose = verbose
+        self.stage = stage
 
     def on_epoch_end(self, net, **kwargs):
         net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
         if self.verbose > 0:
-            print(_epoch_line(history_row(net.history[-1]), net.max_epochs), flush=True)
+            print(_epoch_line(history_row(net.history[-1]), net.max_epochs, self.stage), flush=True)
 
 
 def history_row(record):
@@ -147,10 +150,10 @@ def history_row(record):
     return row
 
 
-def _epoch_line(row, max_epochs):
+def _epoch_line(row, max_epochs, stage):
     numbers = [f"{name} {row[name]:.4g}" for name in row if name not in ("epoch", "seconds")]
     epoch = f"{row['epoch']:>{len(str(max_epochs))}}/{max_epochs}"
-    return "  ".join([f"epoch {epoch}", *numbers, f"{row['seconds']:.2f} s"])
+    return "  ".join([f"{stage} {epoch}", *numbers, f"{row['seconds']:.2f} s"])
 
 
 def cosine_with_warm_up(step, n_steps):

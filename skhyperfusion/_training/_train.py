@@ -50,6 +50,7 @@ def train(
     precision="float32",
     seed=0,
     verbose=0,
+    stage="epoch",
 ):
     """Train a network on a data set, and keep its best epoch.
 
@@ -69,6 +70,8 @@ def train(
         Used as they are: pass clones.
     net_params : dict, optional
         Further settings of the skorch net; they win over the ones made here.
+    stage : str
+        What a printed line calls an epoch.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def train(
         callbacks=[
             *([] if monitor is None else [("monitor", monitor)]),
             ("best", best),
-            ("log", EpochLog(verbose)),
+            ("log", EpochLog(verbose, stage)),
             *schedule(lr_schedule, n_steps),
             *(callbacks or []),
         ],

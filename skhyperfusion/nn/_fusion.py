@@ -248,7 +248,7 @@ class FusionNetwork(nn.Module):
         if not self.has_embedding:
             raise ValueError(
                 "There is no embedding of the table to pre-train: only fusion='hyper', 'late' and 'tabular' "
-                "have one."
+                "have one, 'hyper' from hyper_depth=1."
             )
         return TabularNetwork(self.fusion.embedding_networks(), n_outputs, like=next(self.parameters()))
 

@@ -120,8 +120,8 @@ class HyperFusion(Fusion):
         self.hypernetwork.initialize(tabular, sample_weight)
 
     def embedding_networks(self):
-        """Return the hypernetwork's: one, or one for each layer."""
-        return tuple(self.hypernetwork.embeddings)
+        """Return the hypernetwork's: one, or one for each layer; none where the table is the embedding."""
+        return tuple(network for network in self.hypernetwork.embeddings if network.depth)
 
 
 class ReverseFusion(Fusion):
