@@ -87,6 +87,10 @@ def externalize(
 
     Notes
     -----
+    A bias is generated even for a layer that has none, such as a convolution in front of a normalisation:
+    one that is the same for all rows would be normalised away, but one of each row's own tells the layers
+    behind what the table says by itself.
+
     The principled initialisation doubles the variance before a rectifier. One is seen where it follows in
     the same ``nn.Sequential`` (past normalisation, dropout and pooling), or where the layer's parent names
     the layer in an attribute ``relu_follows``. Elsewhere none is assumed.
@@ -109,7 +113,6 @@ def externalize(
         return AffineGenerator(
             dim,
             layer.weight.shape,
-            bias=layer.bias is not None,
             relu_follows=relu_follows[slot.name],
             init=init,
             constant=(layer.weight, layer.bias),

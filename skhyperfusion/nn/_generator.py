@@ -32,7 +32,7 @@ class AffineGenerator(nn.Module):
         'residual': ``c`` and ``d`` are those of the layer that is replaced, and G and R are drawn at
         a tenth of the principled scale, so that training starts near the plain network.
     constant : tuple of Tensor and Tensor or None, optional
-        The replaced layer's weight and bias. Needed for 'residual'.
+        The replaced layer's weight and bias, if it has one. Needed for 'residual'.
 
     Shapes
     ------
@@ -73,7 +73,7 @@ class AffineGenerator(nn.Module):
         if init == "residual":
             with torch.no_grad():
                 self.weight_constant.copy_(constant[0])
-                if bias:
+                if bias and constant[1] is not None:
                     self.bias_constant.copy_(constant[1])
         self.initialize()
 

@@ -309,3 +309,12 @@ def test_resolve_layers_when_a_layer_is_no_plain_one_says_why():
     with pytest.raises(ValueError, match=r"'lazy' is a LazyLinear without a size yet"):
         resolve_layers(net, "lazy")
     assert resolve_layers(net, "*") == ("plain",)
+
+
+@pytest.mark.parametrize("init", ["principled", "residual"])
+def test_bias_is_generated_for_a_layer_that_has_none(init):
+    net = nn.Sequential(nn.Conv2d(1, 4, 1, bias=False), nn.BatchNorm2d(4))
+    hypernetwork = externalize(net, "0", n_tabular_features=3, init=init)
+    _, bias = hypernetwork(torch.eye(3))["0"]
+    assert bias.shape == (3, 4)
+    assert not torch.equal(bias[0], bias[1])

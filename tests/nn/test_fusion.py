@@ -187,8 +187,10 @@ def test_external_conv_in_the_resnet_equals_torchs_with_the_generated_weights(ma
     net(image, tabular)
     handle.remove()
     weight, bias = net.fusion.hypernetwork(tabular)["backbone.block4.shortcut.conv"]
-    assert bias is None
-    wanted = [nn.functional.conv2d(seen["input"][i : i + 1], weight[i], stride=2) for i in range(len(image))]
+    wanted = [
+        nn.functional.conv2d(seen["input"][i : i + 1], weight[i], bias[i], stride=2)
+        for i in range(len(image))
+    ]
     torch.testing.assert_close(seen["output"], torch.cat(wanted), rtol=1e-10, atol=1e-10)
 
 

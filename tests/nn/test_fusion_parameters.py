@@ -140,7 +140,7 @@ def test_alzheimer_network_of_the_paper_has_the_parameters_counted_by_hand():
         blocks += n_in * n_out + 2 * n_out  # the shortcut
     blocks -= 128 * 256  # external
     head = 256 * 64 + 64 + 64 * 3 + 3
-    generators = (8 + 1) * 128 * 256  # a 1x1x1 convolution without bias
+    generators = (8 + 1) * (128 * 256 + 256)  # of a 1x1x1 convolution and of its bias
     embedding = 17 * 8 + 2 * 8 + 1
     counted = {name: sum(p.numel() for p in part.parameters()) for name, part in net.named_children()}
     assert counted == {"backbone": stem + blocks, "head": head, "fusion": generators + embedding}
