@@ -6,6 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skhyperfusion.nn._streaming import StreamedConv, Subsample
+
+STREAM_FROM = 32 << 20  # bytes of generated weights
+
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -76,15 +80,21 @@ class ExternalLinear(nn.Module):
         n_vectors = math.prod(input.shape[1:-1])
         return n_vectors == 1 and embedding_dim < input.shape[-1]
 
+    def prefers_streaming(self, input, weight_shape):
+        """Return False: one vector a sample goes by the basis, and many share the cost of a matrix."""
+        del input, weight_shape
+        return False
+
 
 class ExternalConv(nn.Module):
     """Convolution whose kernel and bias arrive with each sample.
 
     Holds no parameters of its own: they are external, made by a hypernetwork.
 
-    A kernel of one voxel without padding is a subsampling and a batched matrix product. Any other
-    is one convolution with a group for each sample: on a CPU 1.1 to 6 times faster than a loop over
-    the samples, but for one to three input channels, where a loop saves a tenth.
+    A kernel of one voxel without padding is a subsampling and a batched matrix product. Any other is one
+    convolution with a group for each sample; on a CPU it is a loop, with the weights made a few samples
+    at a time, where all samples' weights are larger than the caches. ``benchmarks/layer_speed.py`` times
+    the ways.
 
     Parameters
     ----------
@@ -182,6 +192,24 @@ class ExternalConv(nn.Module):
         """
         return math.prod(image.shape[2:]) == 1 and embedding_dim <= 16
 
+    def streamed(self, image, embedding, weight_basis, weight_constant, bias=None):
+        """Convolve as `from_basis`, with the weights of a few samples at a time (`StreamedConv`)."""
+        image, padding = self._pad(image, weight_constant.shape[2:])
+        settings = {"stride": self.stride, "padding": padding, "dilation": self.dilation}
+        settings["groups"] = self.groups
+        out = StreamedConv.apply(image, embedding, weight_basis, weight_constant, settings)
+        return out if bias is None else out + bias.reshape(*bias.shape, *(1,) * self.spatial_dims)
+
+    def prefers_streaming(self, image, weight_shape):
+        """Return whether a loop is cheaper than one convolution of all: on a CPU, for large weights.
+
+        From `STREAM_FROM` bytes of weights up, writing them to memory and reading them again costs more
+        than the loop. Under autocast torch's convolution chooses the type, so that way stays as it is.
+        """
+        if image.device.type != "cpu" or torch.is_autocast_enabled("cpu") or math.prod(weight_shape[2:]) == 1:
+            return False
+        return image.shape[0] * math.prod(weight_shape) * image.element_size() > STREAM_FROM
+
     def _check(self, image, weight, bias):
         _check_rows("ExternalConv", image, weight, bias)
         ndim = self.spatial_dims
@@ -209,7 +237,7 @@ class ExternalConv(nn.Module):
 
     def _as_matmul(self, image, weight, bias):
         if any(step > 1 for step in self.stride):
-            image = image[(..., *(slice(None, None, step) for step in self.stride))]
+            image = Subsample.apply(image, self.stride)
         n_samples, n_channels, *shape = image.shape
         columns = image.reshape(n_samples * self.groups, n_channels // self.groups, -1)
         matrix = weight.reshape(n_samples * self.groups, weight.shape[1] // self.groups, -1)

@@ -1,0 +1,89 @@
+"""What the benchmarks of speed share: alternating repeats, a table on the screen, and a JSON file."""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def parser(description, repeats=5):
+    """Arguments that every benchmark of speed has."""
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument("--quick", action="store_true", help="few repeats and small sizes")
+    arguments.add_argument("--repeats", type=int, default=repeats, help="turns of each side")
+    arguments.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's threads")
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--results", type=Path, default=RESULTS, help="folder of what is written")
+    return arguments
+
+
+@contextlib.contextmanager
+def threads(n):
+    """Let torch use `n` threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def clock(function):
+    """Call a function; return the seconds on the clock, and of the processor (all threads together)."""
+    wall, processor = time.perf_counter(), time.process_time()
+    function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def take_turns(functions, repeats, warm_up=1):
+    """Time functions in turns: name -> (seconds on the clock, seconds of the processor), medians.
+
+    In turns, since a machine is not equally fast at all times. On one thread the processor's seconds say
+    the same as the clock where the machine is idle, and more where others work on it.
+    """
+    taken = {name: [] for name in functions}
+    for i in range(warm_up + repeats):
+        for name, function in functions.items():
+            seconds = clock(function)
+            if i >= warm_up:
+                taken[name].append(seconds)
+    return {name: tuple(map(statistics.median, zip(*every, strict=True))) for name, every in taken.items()}
+
+
+def show(title, rows):
+    """Print rows of figures as a table."""
+    print(
+        f"\n{title}\n{pd.DataFrame(rows).to_string(index=False, float_format=lambda v: f'{v:.3g}')}",
+        flush=True,
+    )
+
+
+def save(arguments, name, rows, **more):
+    """Write rows of figures, and what they were measured with."""
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    content = {
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.machine(),
+            "load": round(os.getloadavg()[0], 1),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "arguments": {key: value for key, value in vars(arguments).items() if key != "results"},
+        "rows": rows,
+        **more,
+    }
+    path = arguments.results / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, default=float) + "\n")
+    print(f"Written: {path.name} in {path.parent.name}/")

@@ -1,0 +1,115 @@
+"""Time external layers against a loop over the samples.
+
+    python benchmarks/layer_speed.py
+
+From the embedding and the images to the outputs, and back to the gradients of both and of the generator. The
+loop is an honest one: all weights in one product, then torch's own layer on one sample after the other, by
+``unbind`` and ``split``, whose gradients are written once. Both sides take turns; medians.
+"""
+
+import math
+
+import torch
+from _speed import parser, save, show, take_turns, threads
+from torch.nn import functional as F
+
+from skhyperfusion.nn import externalize
+
+# name: (input, weight, stride, embedding_dim); the six of the paper's tasks, and a layer for pictures.
+LAYERS = {
+    "conv 1x1x1 /2, 128 -> 256, 8x12x8": ((16, 128, 8, 12, 8), (256, 128, 1, 1, 1), 2, 8),
+    "conv 3x3x3, 32 -> 32, 16x16x16": ((16, 32, 16, 16, 16), (32, 32, 3, 3, 3), 1, 8),
+    "conv 3x3x3, 16 -> 32, 24x24x24": ((16, 16, 24, 24, 24), (32, 16, 3, 3, 3), 1, 8),
+    "conv 3x3x3 /2, 64 -> 128, 16x24x16": ((8, 64, 16, 24, 16), (128, 64, 3, 3, 3), 2, 8),
+    "conv 3x3x3 /2, 128 -> 256, 8x12x8": ((16, 128, 8, 12, 8), (256, 128, 3, 3, 3), 2, 8),
+    "linear 39424 -> 16": ((16, 39424), (16, 39424), None, 1),
+    "conv 3x3, 64 -> 64, 14x14": ((32, 64, 14, 14), (64, 64, 3, 3), 1, 8),
+}
+CONV = {4: F.conv2d, 5: F.conv3d}
+MODULE = {4: torch.nn.Conv2d, 5: torch.nn.Conv3d}
+
+
+class Layer:
+    """One layer's input and generator, and the two ways to apply it."""
+
+    def __init__(self, input_shape, weight_shape, stride, embedding_dim, device):
+        self.stride = stride
+        self.padding = None if stride is None else weight_shape[-1] // 2
+        self.input = torch.randn(input_shape, device=device, requires_grad=True)
+        self.table = torch.randn(input_shape[0], embedding_dim, device=device, requires_grad=True)
+        self.network, self.hypernetwork = self._external(weight_shape, embedding_dim, device)
+        self.generator = self.hypernetwork.generators[0]
+        self.direction = torch.randn_like(self.loop())
+
+    def _external(self, weight_shape, embedding_dim, device):
+        n_out, n_in, *kernel = weight_shape
+        if self.stride is None:
+            layer = torch.nn.Linear(n_in, n_out, bias=False)
+        else:
+            layer = MODULE[len(weight_shape)](
+                n_in, n_out, kernel, stride=self.stride, padding=self.padding, bias=False
+            )
+        network = torch.nn.Sequential(layer).to(device)
+        # Depth 0: the table is the embedding.
+        return network, externalize(network, "0", n_tabular_features=embedding_dim, depth=0)
+
+    def loop(self):
+        """Apply torch's layer to one sample after the other."""
+        weight, _ = self.generator(self.table)
+        pairs = zip(self.input.split(1), weight.unbind(), strict=True)
+        if self.stride is None:
+            return torch.cat([F.linear(x, w) for x, w in pairs])
+        conv = CONV[self.input.ndim]
+        return torch.cat([conv(x, w, stride=self.stride, padding=self.padding) for x, w in pairs])
+
+    def external(self):
+        """Apply the external layer as a fusion network does."""
+        with self.hypernetwork.supply(self.table):
+            return self.network(self.input)
+
+    def step(self, way):
+        """Go forward and backward."""
+        sources = [self.input, self.table, *self.generator.parameters()]
+        torch.autograd.grad(way(), sources, self.direction)
+
+
+def measure(repeats, device="cpu"):
+    """Time every layer; return one row of figures each."""
+    rows = []
+    for name, (input_shape, *sizes) in LAYERS.items():
+        layer = Layer(input_shape, *sizes, device)
+        torch.testing.assert_close(layer.loop(), layer.external(), rtol=1e-3, atol=1e-3)
+        ways = {"loop": lambda: layer.step(layer.loop), "external": lambda: layer.step(layer.external)}  # noqa: B023
+        medians = take_turns(ways, repeats)
+        rows.append(
+            {
+                "layer": f"{name}, batch {input_shape[0]}",
+                "loop_ms": 1e3 * medians["loop"][0],
+                "external_ms": 1e3 * medians["external"][0],
+                "times": medians["loop"][0] / medians["external"][0],
+                "times_processor": medians["loop"][1] / medians["external"][1],
+            }
+        )
+    return rows
+
+
+def geometric_mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def main():
+    """Time the layers, print the table and save it."""
+    arguments = parser(__doc__.splitlines()[0]).parse_args()
+    torch.manual_seed(arguments.seed)
+    with threads(arguments.threads):
+        rows = measure(2 if arguments.quick else arguments.repeats)
+    show("External layers, forward and backward", rows)
+    means = {key: geometric_mean([row[key] for row in rows]) for key in ("times", "times_processor")}
+    print(
+        f"geometric mean: {means['times']:.2f} on the clock, {means['times_processor']:.2f} of the processor"
+    )
+    save(arguments, "layer_speed", rows, geometric_mean=means)
+
+
+if __name__ == "__main__":
+    main()
