@@ -281,6 +281,7 @@ class BaseHyperFusion(BaseEstimator):
             callbacks=clone(self.callbacks, safe=False),
             net_params=self._checked_net_params(),
             augmentation=augmentation,
+            compile=self.compile,
             verbose=self.verbose,
             **self._training_settings(device, random_state),
         )

@@ -107,6 +107,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         warm_start=False,
         device="auto",
         precision="auto",
+        compile=False,
         random_state=None,
         verbose=0,
     ):
@@ -142,6 +143,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         self.warm_start = warm_start
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.random_state = random_state
         self.verbose = verbose
 
@@ -341,6 +343,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         warm_start=False,
         device="auto",
         precision="auto",
+        compile=False,
         random_state=None,
         verbose=0,
     ):
@@ -376,6 +379,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         self.warm_start = warm_start
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.random_state = random_state
         self.verbose = verbose
 

@@ -10,6 +10,7 @@ from skorch.utils import to_device
 
 from skhyperfusion._dataset import BatchSampler, pass_batch
 from skhyperfusion._inference import channels_last
+from skhyperfusion._training._compiler import check_compiler
 
 
 class StopTraining(KeyboardInterrupt):
@@ -35,6 +36,8 @@ class FusionNet(NeuralNet):
         self.precision = precision
         self.seed = seed
 
+    _compiled = None  # the network as ``compile=True`` runs it
+
     @property
     def _default_callbacks(self):
         return [
@@ -50,6 +53,22 @@ class FusionNet(NeuralNet):
         self.augmentation_generator_ = torch.Generator(self.device).manual_seed(int(augmentation))
         self.interrupted_ = self.stop_requested_ = False
         return self
+
+    def torch_compile(self, module, name):
+        """Compile the network beside ``module_``, which stays plain: it pickles, under plain names."""
+        if self.compile and name == "module":
+            check_compiler(self._device_type)
+            # Each fit compiles a network of its own; torch runs the ninth of a process as it is, unasked.
+            torch.compiler.reset()
+            self._compiled = torch.compile(module, **self.get_params_for("compile"))
+        return module
+
+    @property
+    def _network(self):
+        return self.module_ if self._compiled is None else self._compiled
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_compiled": None}
 
     def get_iterator(self, dataset, training=False):
         """Load batches by index; ``net_params`` may set what torch's DataLoader takes."""
@@ -68,11 +87,11 @@ class FusionNet(NeuralNet):
         image = inputs.pop("image", None)
         with torch.autocast(self._device_type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             if image is None:
-                return self.module_(**inputs, **fit_params)
+                return self._network(**inputs, **fit_params)
             if self.module_.training:
-                return self.module_(image=self._training_view(image), **inputs, **fit_params)
+                return self._network(image=self._training_view(image), **inputs, **fit_params)
             views = [view.contiguous(memory_format=channels_last(view)) for view in image.unbind(1)]
-            return torch.stack([self.module_(image=view, **inputs, **fit_params) for view in views]).mean(0)
+            return torch.stack([self._network(image=view, **inputs, **fit_params) for view in views]).mean(0)
 
     @property
     def _device_type(self):
@@ -131,6 +150,7 @@ class FusionNet(NeuralNet):
         self.module_.to("cpu")
         self.device = "cpu"
         self.trim_for_prediction()
+        self._compiled = None
         self.augmentation = None
         self.order_generator_ = self.augmentation_generator_ = None
 

@@ -48,6 +48,7 @@ def train(
     augmentation=None,
     device="cpu",
     precision="float32",
+    compile=False,
     seed=0,
     verbose=0,
     stage="epoch",
@@ -107,6 +108,7 @@ def train(
         _prepare(module, precision),
         augmentation=augmentation,
         precision=precision,
+        compile=compile,
         seed=seed,
         callbacks=[
             *([] if monitor is None else [("monitor", monitor)]),

@@ -204,9 +204,12 @@ class ExternalConv(nn.Module):
         """Return whether a loop is cheaper than one convolution of all: on a CPU, for large weights.
 
         From `STREAM_FROM` bytes of weights up, writing them to memory and reading them again costs more
-        than the loop. Under autocast torch's convolution chooses the type, so that way stays as it is.
+        than the loop. Under autocast torch's convolution chooses the type, and torch.compile unrolls loops:
+        they keep to one convolution.
         """
-        if image.device.type != "cpu" or torch.is_autocast_enabled("cpu") or math.prod(weight_shape[2:]) == 1:
+        if image.device.type != "cpu" or math.prod(weight_shape[2:]) == 1:
+            return False
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             return False
         return image.shape[0] * math.prod(weight_shape) * image.element_size() > STREAM_FROM
 

@@ -9,8 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Given(threading.local):
-    # Thread-local rather than a ContextVar: torch.compile traces it without a graph break.
-    sample_weight: torch.Tensor | None = None
+    # Thread-local rather than a ContextVar: torch.compile traces it without a graph break. Set in each
+    # thread from the start, since the compiler guards on whether the attribute is there.
+    def __init__(self):
+        self.sample_weight = None
 
 
 _given = _Given()
