@@ -60,7 +60,8 @@ class FusionNet(NeuralNet):
             check_compiler(self._device_type)
             # Each fit compiles a network of its own; torch runs the ninth of a process as it is, unasked.
             torch.compiler.reset()
-            self._compiled = torch.compile(module, **self.get_params_for("compile"))
+            compiled = torch.compile(module, **self.get_params_for("compile"))
+            self._compiled = compiled.__call__  # a module would count among the net's own
         return module
 
     @property
@@ -69,6 +70,11 @@ class FusionNet(NeuralNet):
 
     def __getstate__(self):
         return {**super().__getstate__(), "_compiled": None}
+
+    def _set_training(self, training=True):
+        # skorch walks through every layer before every batch, which a step of 2 ms feels.
+        if self.module_.training is not training:
+            super()._set_training(training)
 
     def get_iterator(self, dataset, training=False):
         """Load batches by index; ``net_params`` may set what torch's DataLoader takes."""

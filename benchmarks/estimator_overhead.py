@@ -1,0 +1,103 @@
+"""Time `fit` against a bare loop in torch with the same network, order of rows and epochs.
+
+    python benchmarks/estimator_overhead.py
+
+Images in memory, no augmentation, no validation split. The loop gets finished tensors; the estimator gets a
+DataFrame, checks it, encodes it and writes a history. Both sides take turns; medians.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from _speed import parser, save, show, take_turns, threads
+
+from skhyperfusion import HyperFusionClassifier
+from skhyperfusion._training._callbacks import cosine_with_warm_up
+from skhyperfusion.nn import FusionNetwork
+
+# name: shape, base_channels, rows, epochs; a step of about 2, 20 and 60 ms on one core.
+CASES = {
+    "tiny step": ((8, 8), 2, 320, 12),
+    "small volumes": ((16, 16, 16), 4, 160, 3),
+    "volumes": ((24, 24, 24), 6, 96, 3),
+}
+BATCH = 16
+
+
+def make_rows(shape, n_rows, seed):
+    """Return a table of random images with five columns, and random classes."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(rng.normal(size=(n_rows, 5)), columns=list("abcde"))
+    table.insert(0, "scan", list(rng.normal(size=(n_rows, *shape)).astype(np.float32)))
+    return table, rng.integers(0, 2, size=n_rows)
+
+
+def bare_loop(images, table, target, base_channels, epochs):
+    """Train the same network as the estimator does, by hand."""
+    network = FusionNetwork(
+        n_tabular_features=table.shape[1],
+        n_outputs=2,
+        in_channels=1,
+        spatial_shape=images.shape[2:],
+        base_channels=base_channels,
+    )
+    network.initialize(table)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Conv3d):
+            layer.weight.data = layer.weight.data.contiguous(memory_format=formats[images.ndim])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2, fused=True)
+    n_steps = epochs * (len(images) // BATCH)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_with_warm_up(step, n_steps))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images)).split(BATCH):
+            image = images[rows].contiguous(memory_format=formats[images.ndim])
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(network(image, table[rows]), target[rows])
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            loss.item()
+
+
+def measure(case, repeats, seed, quick):
+    """Time both sides of one case."""
+    shape, base_channels, n_rows, epochs = CASES[case]
+    epochs = 1 if quick and len(shape) == 3 else epochs
+    X, y = make_rows(shape, n_rows, seed)
+    images = torch.from_numpy(np.stack(X["scan"])[:, None])
+    table = torch.from_numpy(X[list("abcde")].to_numpy(dtype=np.float32, copy=True))
+    target = torch.from_numpy(y)
+    model = HyperFusionClassifier(
+        base_channels=base_channels, max_epochs=epochs, batch_size=BATCH, augmentation=None,
+        early_stopping=False, random_state=seed,
+    )  # fmt: skip
+    sides = {
+        "loop": lambda: bare_loop(images, table, target, base_channels, epochs),
+        "fit": lambda: model.fit(X, y),
+    }
+    medians = take_turns(sides, repeats)
+    n_steps = epochs * (n_rows // BATCH)
+    return {
+        "case": case,
+        "steps": n_steps,
+        "loop_step_ms": 1e3 * medians["loop"][0] / n_steps,
+        "fit_step_ms": 1e3 * medians["fit"][0] / n_steps,
+        "times": medians["fit"][0] / medians["loop"][0],
+        "times_processor": medians["fit"][1] / medians["loop"][1],
+    }
+
+
+def main():
+    """Time all cases, print the table and save it."""
+    arguments = parser(__doc__.splitlines()[0]).parse_args()
+    torch.manual_seed(arguments.seed)
+    with threads(arguments.threads):
+        repeats = 2 if arguments.quick else arguments.repeats
+        rows = [measure(case, repeats, arguments.seed, arguments.quick) for case in CASES]
+    show("Estimator against a bare loop", rows)
+    save(arguments, "estimator_overhead", rows)
+
+
+if __name__ == "__main__":
+    main()
