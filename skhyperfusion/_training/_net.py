@@ -128,6 +128,7 @@ class FusionNet(NeuralNet):
         return (loss * weight).mean()
 
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
+        self.module_.train()  # every layer, whatever mode a pre-training left some in
         # skorch swallows a KeyboardInterrupt; here the estimator is told, and raises it again.
         try:
             return super().fit_loop(X, y, epochs, **kwargs)
