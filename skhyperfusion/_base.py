@@ -334,7 +334,7 @@ class BaseHyperFusion(BaseEstimator):
         return predict_outputs(
             self.module_,
             dataset,
-            device=spread_device(self.device),
+            device=spread_device(self.device, fitted=True),
             batch_size=self.batch_size,
             method=method,
         )

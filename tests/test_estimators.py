@@ -333,7 +333,6 @@ def test_class_weight_equals_the_sample_weight_it_stands_for(arrays):
         {"hyper_depth": 0},
         {"hyper_depth": 2, "hyper_width": 5},
         {"embedding_dim": 3},
-        {"shared_embedding": False, "external_layers": "head.*"},
         {"hyper_init": "residual"},
         {"pretrain_embedding": 2},
         {"max_epochs": 2},
@@ -359,8 +358,22 @@ def test_class_weight_equals_the_sample_weight_it_stands_for(arrays):
 )
 def test_parameter_changes_the_fitted_network(arrays, params):
     X, y, _ = arrays
-    changed, default = small(**params).fit(X, y), small().fit(X, y)
+    plain = {"hyper_depth": 1}  # with an embedding network, which some of them shape
+    changed, default = small(**{**plain, **params}).fit(X, y), small(**plain).fit(X, y)
     assert not np.array_equal(changed.predict_proba(X), default.predict_proba(X))
+
+
+def test_table_goes_straight_to_the_generators_by_default(arrays):
+    X, y, _ = arrays
+    (embedding,) = small().fit(X, y).module_.fusion.hypernetwork.embeddings
+    assert embedding.depth == 0
+
+
+@pytest.mark.parametrize(("shared", "n_networks"), [(True, 1), (False, 2)])
+def test_shared_embedding_decides_how_many_networks_embed_the_table(arrays, shared, n_networks):
+    X, y, _ = arrays
+    model = small(hyper_depth=1, external_layers="head.*", shared_embedding=shared).fit(X, y)
+    assert len(model.module_.fusion.hypernetwork.embeddings) == n_networks
 
 
 def test_hyper_width_sets_the_hidden_layers_of_the_embedding(arrays):
@@ -448,7 +461,7 @@ def test_net_params_that_the_estimator_makes_are_refused(arrays, name):
 def test_device_is_where_training_runs(arrays):
     X, y, _ = arrays
     assert small(device="cpu").fit(X, y).net_.device == "cpu"
-    with pytest.raises((RuntimeError, AssertionError)):
+    with pytest.raises(ValueError, match=r"'device' parameter is 'cuda:77', but torch sees \d+ CUDA device"):
         small(device="cuda:77").fit(X, y)
 
 

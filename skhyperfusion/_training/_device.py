@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import threading
+import warnings
 
 import torch
 
@@ -23,14 +24,30 @@ def seeded(seed, device):
             yield
 
 
-def spread_device(device):
-    """Resolve "auto", and spread the workers of a parallel search over the GPUs there are."""
-    if device != "auto":
-        return torch.device(device)
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    digits = "".join(filter(str.isdigit, multiprocessing.current_process().name))
-    return torch.device("cuda", (int(digits or 1) - 1) % torch.cuda.device_count())
+def spread_device(device, *, fitted=False):
+    """Resolve "auto", and spread the workers of a parallel search over the GPUs there are.
+
+    A device that this machine lacks is refused for training. A fitted network, which may come from a machine
+    with a GPU, runs on the CPU instead, and a warning says so.
+    """
+    if device == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        digits = "".join(filter(str.isdigit, multiprocessing.current_process().name))
+        return torch.device("cuda", (int(digits or 1) - 1) % torch.cuda.device_count())
+    wanted = torch.device(device)
+    if wanted.type != "cuda" or (wanted.index or 0) < torch.cuda.device_count():
+        return wanted
+    message = (
+        f"The 'device' parameter is {str(device)!r}, but torch sees {torch.cuda.device_count()} "
+        "CUDA device(s) on this machine"
+    )
+    if not fitted:
+        raise ValueError(f"{message}. Pass device='auto', or 'cpu'.")
+    warnings.warn(
+        f"{message}; predicting on the CPU. set_params(device='auto') does so quietly.", stacklevel=2
+    )
+    return torch.device("cpu")
 
 
 def resolve_precision(precision, device):

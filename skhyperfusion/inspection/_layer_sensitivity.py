@@ -134,7 +134,7 @@ def layer_sensitivity(
     (20, 2)
     """
     _check_arguments(estimator, n_repeats, layers, random_state, verbose)
-    device = spread_device(estimator.device)
+    device = spread_device(estimator.device, fitted=True)
     network = copy.deepcopy(estimator.module_).eval().to(device)
     parts = nn.ModuleDict({"backbone": network.backbone, "head": network.head})
     names, skipped = _choose(parts, layers)
