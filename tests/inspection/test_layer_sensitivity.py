@@ -18,8 +18,10 @@ from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoad
 from skhyperfusion.inspection import LayerSensitivityDisplay, _probe, layer_sensitivity
 from skhyperfusion.inspection._layer_sensitivity import _entropy
 from skhyperfusion.inspection._reuse import given, outputs_before
+from skhyperfusion.nn._fusions import FUSIONS
 
 TINY = {"base_channels": 2, "max_epochs": 2, "random_state": 0}
+OTHER_FUSIONS = [fusion for fusion in FUSIONS if fusion not in ("hyper", "image", "tabular")]
 RESNET_LAYERS = 15  # stem; two convolutions and a shortcut in each of four blocks; two of the head
 
 
@@ -129,7 +131,12 @@ def test_losses_of_the_output_layer_are_those_of_fresh_linear_layers(rows, image
 
 @pytest.mark.parametrize(
     ("fusion", "backbone"),
-    [("image", "resnet"), ("image", "vgg"), ("image", awkward), ("daft", "resnet"), ("hyper", "vgg")],
+    [
+        ("image", "resnet"),
+        ("image", awkward),
+        ("hyper", "vgg"),
+        *((fusion, "vgg") for fusion in OTHER_FUSIONS),
+    ],
 )
 def test_losses_are_those_of_whole_passes(rows, fusion, backbone, monkeypatch):
     X, y = rows
