@@ -22,9 +22,9 @@ SCORING = {"balanced accuracy": "balanced_accuracy", "ROC AUC": "roc_auc"}
 def main():
     """Compare the fusions in both worlds, print the tables and save the scores."""
     arguments = parser(__doc__.splitlines()[0])
-    arguments.add_argument("--subjects", type=int, default=300)
+    arguments.add_argument("--subjects", type=int, default=600)
     arguments.add_argument("--side", type=int, default=24, help="voxels of a scan's side")
-    arguments.add_argument("--epochs", type=int, default=60)
+    arguments.add_argument("--epochs", type=int, default=40)
     arguments.add_argument("--base-channels", type=int, default=4)
     arguments.add_argument("--fusions", nargs="+", default=["hyper", "concat", "image", "tabular"])
     arguments = arguments.parse_args()

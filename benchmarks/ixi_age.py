@@ -47,7 +47,6 @@ def main():
         "image_loader": ImageLoader(shape=(28, 34, 28)),
         "base_channels": arguments.base_channels,
         "max_epochs": arguments.epochs,
-        "lr": 3e-3,  # fewer epochs than the default, and so larger steps
         "random_state": arguments.seed,
     }
     methods = {f: HyperFusionRegressor(fusion=f, **settings) for f in ("hyper", "concat", "image")}

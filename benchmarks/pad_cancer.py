@@ -52,7 +52,8 @@ def main():
     by_patient = StratifiedGroupKFold(5, shuffle=True, random_state=arguments.seed)
     folds = list(by_patient.split(X, y, patients))
     settings = {
-        "image_loader": ImageLoader(shape=(arguments.side, arguments.side)),
+        # As stored: colour and brightness are what one looks for, and the default takes the latter away.
+        "image_loader": ImageLoader(shape=(arguments.side, arguments.side), intensity=None),
         "augmentation": "light",
         "base_channels": arguments.base_channels,
         "max_epochs": arguments.epochs,

@@ -118,9 +118,10 @@ external_layers : str or sequence of str, default=None
     Names or `fnmatch` patterns of the layers whose weights the hypernetwork makes, such as
     ``"backbone.block4.shortcut*"`` or ``"head.*"``; None: the backbone's own choice. With "reverse",
     "head.hidden1" (None) and "head.output" of the network that reads the table.
-hyper_depth : int, default=1
-    Layers of the embedding network; 0 feeds the table straight to the weight generators. With "reverse" it
-    reads the image's features.
+hyper_depth : int, default=0
+    Layers of the embedding network. 0 feeds the table straight to the weight generators, which learns from
+    fewer subjects; 1, the paper's choice, suits wide tables, since the generators hold a copy of the external
+    layers for each number that they read. With "reverse" it reads the image's features.
 hyper_width : int, default=32
     Units of every layer of the embedding network but the last; used from ``hyper_depth=2``. Also those of
     the network that reads the table with "tabular", "late" and "reverse".
@@ -139,7 +140,7 @@ pretrain_embedding : int, default=0
 TRAINING_PARAMETERS = """\
 max_epochs : int, default=100
     Passes over the training rows.
-lr : float, default=1e-3
+lr : float, default=3e-3
     Learning rate.
 batch_size : int, default=16
     Rows per step. It has no influence on predictions.

@@ -109,7 +109,8 @@ def test_late_averages_probabilities_or_values_of_its_two_networks(arrays, estim
 def test_reverse_obeys_the_hypernetworks_parameters(arrays, params):
     X, y, _ = arrays
     default, changed = (
-        HyperFusionClassifier(fusion="reverse", **SMALL, **given).fit(X, y) for given in ({}, params)
+        HyperFusionClassifier(fusion="reverse", **{**SMALL, "hyper_depth": 1, **given}).fit(X, y)
+        for given in ({}, params)
     )
     assert default.external_layers_ == ("head.hidden1",)
     assert not np.array_equal(changed.predict_proba(X), default.predict_proba(X))
@@ -118,7 +119,7 @@ def test_reverse_obeys_the_hypernetworks_parameters(arrays, params):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_pretrain_embedding_acts_where_the_table_is_embedded(arrays, fusion):
     X, y, _ = arrays
-    model = HyperFusionClassifier(fusion=fusion, **{**SMALL, "max_epochs": 1})
+    model = HyperFusionClassifier(fusion=fusion, hyper_depth=1, **{**SMALL, "max_epochs": 1})
     before = weights(model.fit(X, y))
     after = weights(clone(model).set_params(pretrain_embedding=2).fit(X, y))
     assert torch.equal(before, after) == (fusion not in ("hyper", "tabular", "late"))

@@ -51,7 +51,7 @@ ESTIMATORS = {cls.__name__: tiny(cls) for cls in public_estimators() if hasattr(
 VARIANTS = {
     "classifier-early-stopping": HyperFusionClassifier(**TINY, early_stopping=True, validation_fraction=0.3),
     "classifier-concat": HyperFusionClassifier(**TINY, fusion="concat"),
-    "classifier-pretrained": HyperFusionClassifier(**TINY, pretrain_embedding=1),
+    "classifier-pretrained": HyperFusionClassifier(**TINY, hyper_depth=1, pretrain_embedding=1),
     "classifier-shape": HyperFusionClassifier(**TINY, image_loader=ImageLoader(shape=(4, 4, 4))),
     "regressor-film-vgg": HyperFusionRegressor(**TINY, fusion="film", backbone="vgg"),
     "regressor-daft-augmented": HyperFusionRegressor(**TINY, fusion="daft", augmentation="light"),
