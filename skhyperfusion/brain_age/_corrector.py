@@ -1,0 +1,240 @@
+"""A regressor whose predicted ages are freed from their bias towards the mean."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import sklearn
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.utils import _safe_indexing, get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import (
+    _check_method_params,
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    column_or_1d,
+    has_fit_parameter,
+)
+from tqdm import tqdm
+
+from skhyperfusion._target import check_values
+from skhyperfusion._validation import Boolean, HasMethods, Number, check_parameters
+from skhyperfusion.brain_age._balanced import balanced_splits, balanced_splitter
+from skhyperfusion.brain_age._bias import fit_age_bias
+
+
+class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
+    """Correct the bias of a regressor's predicted ages, by a line fitted on its training rows alone.
+
+    Predictions of age are drawn to the mean of the training rows: the young come out too old, the old too
+    young. How much is learned from predictions of rows of the training set by models that were trained on the
+    others; then the regressor is fitted on all training rows.
+
+    Parameters
+    ----------
+    regressor : regressor
+        Predicts the age; cloned for each fit.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds of the training rows. A number: folds that are alike in age, and of whole groups if `fit` gets
+        groups.
+    n_jobs : int, default=None
+        Fits in parallel, by joblib.
+    verbose : int, default=0
+        Above 0, a progress bar on stderr, one step per fit.
+
+    Attributes
+    ----------
+    bias_ : AgeBias
+        Slope and intercept of predicted on true age, in rows that the predicting model had not seen.
+    regressor_ : regressor
+        Fitted on all training rows; its own predictions are not corrected.
+    n_features_in_, feature_names_in_
+        Those of the regressor, if it has them.
+
+    See Also
+    --------
+    brain_age_gap : With ``correction=corrector.bias_``, the gap corrected by the true age.
+
+    Notes
+    -----
+    With ``predicted = slope * true + intercept`` fitted by least squares, `predict` returns
+    ``(predicted - intercept) / slope`` (Cole et al. 2018). That needs no true age, so it may stand inside a
+    cross-validation, whose scores then tell whether it helped: errors that are not bias grow by
+    ``1 / slope``, and often the mean absolute error grows with them. What it serves is the comparison of
+    people of different ages. The corrections of Beheshti et al. (2019) and of de Lange et al. (2019) use
+    the true age; they are for the gap, and in `brain_age_gap`.
+
+    The models that make the line are trained on fewer rows than ``regressor_``, so its bias may be a little
+    smaller than the line says; more folds make the difference smaller.
+
+    Weights count in the regressor's fits and in the line.
+
+    References
+    ----------
+    Cole et al., "Brain age predicts mortality", Molecular Psychiatry 23, 2018.
+
+    de Lange, Cole, "Commentary: Correction procedures in brain-age prediction", NeuroImage: Clinical 26,
+    102229, 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from skhyperfusion.brain_age import AgeBiasCorrector, brain_age_gap
+    >>> rng = np.random.default_rng(0)
+    >>> age = rng.uniform(20, 80, size=200)
+    >>> X = age[:, None] + rng.normal(scale=20, size=(200, 1))
+    >>> corrector = AgeBiasCorrector(Ridge()).fit(X, age)
+    >>> f"{corrector.bias_.slope:.1f}"
+    '0.4'
+    >>> gap = brain_age_gap(age, corrector.regressor_.predict(X), correction=corrector.bias_)
+    >>> bool(abs(np.corrcoef(gap, age)[0, 1]) < 0.05)
+    True
+    """
+
+    def __init__(self, regressor, *, cv=5, n_jobs=None, verbose=0):
+        self.regressor = regressor
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the line on out-of-fold predictions, and the regressor on all rows.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            What the regressor takes.
+        y : array (n_samples,)
+            Ages in years.
+        sample_weight : array (n_samples,), default=None
+            Weights of the rows, for the regressor's ``fit`` and for the line.
+        groups : array (n_samples,), default=None
+            Subjects, for the splitter, and for the regressor's ``fit`` if it takes groups.
+
+        Returns
+        -------
+        AgeBiasCorrector
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If y has gaps, several columns, or no two different ages.
+        TypeError
+            If there are weights, and the regressor takes none.
+
+        Warns
+        -----
+        UserWarning
+            If predictions do not rise with age; then they are not corrected.
+        """
+        rules = {
+            "regressor": [HasMethods("fit", "predict", "get_params", noun="a regressor")],
+            "verbose": [Number(int, 0), Boolean()],
+        }
+        check_parameters(self, rules)
+        rows = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))
+        y = column_or_1d(check_values(y, rows, name=type(self).__name__), warn=True)
+        X, y, groups = indexable(X, y, groups)
+        weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
+        params = self._fit_params(None if sample_weight is None else weight, groups)
+        splits = balanced_splits(self.cv, X, y, groups)
+        everything = np.arange(len(y)), None
+        jobs = (
+            delayed(_fit_and_predict)(clone(self.regressor), X, y, train, test, params)
+            for train, test in [*splits, everything]
+        )
+        done = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+        name = type(self).__name__
+        *predicted, self.regressor_ = tqdm(
+            done, total=len(splits) + 1, desc=name, unit="fit", disable=self.verbose <= 0
+        )
+        seen = np.concatenate([test for _, test in splits])
+        self.bias_ = fit_age_bias(y[seen], np.concatenate(predicted), sample_weight=weight[seen])
+        if self.bias_.slope <= 0:
+            warnings.warn(
+                f"Predictions of {type(self.regressor).__name__} do not rise with age in rows that it was "
+                f"not fitted on (slope {self.bias_.slope:.3g}), so they are left as they are.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def predict(self, X):
+        """Predict ages, corrected.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples,)
+            Ages in years.
+        """
+        check_is_fitted(self)
+        predicted = self.regressor_.predict(X)
+        return predicted if self.bias_.slope <= 0 else self.bias_.correct(predicted)
+
+    def get_metadata_routing(self):
+        """Tell who gets which parameter of `fit`.
+
+        Returns
+        -------
+        MetadataRouter
+            From ``fit`` to the regressor's ``fit`` and the splitter's ``split``.
+        """
+        fits = MethodMapping().add(caller="fit", callee="fit")
+        splits = MethodMapping().add(caller="fit", callee="split")
+        router = MetadataRouter(owner=type(self).__name__)
+        router.add(regressor=self.regressor, method_mapping=fits)
+        return router.add(splitter=balanced_splitter(self.cv, None), method_mapping=splits)
+
+    @property
+    def n_features_in_(self):
+        """Number of columns seen in `fit`, if the regressor knows it."""
+        return self._fitted_regressor("n_features_in_").n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Their names, if the regressor knows them."""
+        return self._fitted_regressor("feature_names_in_").feature_names_in_
+
+    def _fitted_regressor(self, attribute):
+        if not hasattr(self, "regressor_"):
+            raise AttributeError(f"{type(self).__name__} has no {attribute} before fit.")
+        return self.regressor_
+
+    def _fit_params(self, sample_weight, groups):
+        """Return what the regressor's ``fit`` gets besides X and y."""
+        given = {"sample_weight": sample_weight, "groups": groups}
+        given = {name: value for name, value in given.items() if value is not None}
+        if sklearn.get_config()["enable_metadata_routing"]:
+            return process_routing(self, "fit", **given).regressor.fit
+        if sample_weight is not None and not has_fit_parameter(self.regressor, "sample_weight"):
+            raise TypeError(
+                f"sample_weight was passed, but fit of {type(self.regressor).__name__} does not take it. "
+                "Leave it out, or (for a pipeline) use metadata routing."
+            )
+        return {name: value for name, value in given.items() if has_fit_parameter(self.regressor, name)}
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "bias_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        own = get_tags(self.regressor)
+        tags.input_tags = own.input_tags
+        tags.non_deterministic = own.non_deterministic
+        return tags
+
+
+def _fit_and_predict(regressor, X, y, train, test, params):
+    """Return the predictions for the rows left out, or without such the fitted regressor."""
+    params = _check_method_params(X, params, train)
+    regressor.fit(_safe_indexing(X, train), _safe_indexing(y, train), **params)
+    return regressor if test is None else regressor.predict(_safe_indexing(X, test))
