@@ -4,8 +4,10 @@ import multiprocessing
 
 import numpy as np
 import torch
+from sklearn.utils import ClassifierTags, RegressorTags
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.exceptions import SkorchException
 from skorch.utils import to_device
 
 from skhyperfusion._dataset import BatchSampler, pass_batch
@@ -28,13 +30,18 @@ class FusionNet(NeuralNet):
         "bfloat16": float32 weights under autocast.
     seed : int
         Seed of the order of rows, of the views drawn and of the augmentation.
+    n_classes : int or None
+        Number of classes; None: a regression.
     """
 
-    def __init__(self, module, *args, augmentation=None, precision="float32", seed=0, **kwargs):
+    def __init__(
+        self, module, *args, augmentation=None, precision="float32", seed=0, n_classes=None, **kwargs
+    ):
         super().__init__(module, *args, **kwargs)
         self.augmentation = augmentation
         self.precision = precision
         self.seed = seed
+        self.n_classes = n_classes
 
     _compiled = None  # the network as ``compile=True`` runs it
 
@@ -90,14 +97,17 @@ class FusionNet(NeuralNet):
 
     def infer(self, x, **fit_params):
         inputs = {name: value.to(self.device, non_blocking=True) for name, value in x.items()}
-        image = inputs.pop("image", None)
         with torch.autocast(self._device_type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            if image is None:
-                return self._network(**inputs, **fit_params)
-            if self.module_.training:
-                return self._network(image=self._training_view(image), **inputs, **fit_params)
-            views = [view.contiguous(memory_format=channels_last(view)) for view in image.unbind(1)]
-            return torch.stack([self._network(image=view, **inputs, **fit_params) for view in views]).mean(0)
+            outputs = self._infer(**inputs, **fit_params)
+        return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+
+    def _infer(self, image=None, **inputs):
+        if image is None:
+            return self._network(**inputs)
+        if self.module_.training:
+            return self._network(image=self._training_view(image), **inputs)
+        views = [view.contiguous(memory_format=channels_last(view)) for view in image.unbind(1)]
+        return torch.stack([self._network(image=view, **inputs) for view in views]).mean(0)
 
     @property
     def _device_type(self):
@@ -118,8 +128,6 @@ class FusionNet(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         target, weight = to_device(y_true, self.device)
-        if y_pred.dtype == torch.bfloat16:
-            y_pred = y_pred.float()
         loss = self.criterion_(y_pred, target)
         if loss.ndim > 1:
             loss = loss.mean(dim=1)  # over the outputs of a multi-output regression
@@ -139,8 +147,18 @@ class FusionNet(NeuralNet):
             return self
 
     def notify(self, method_name, **cb_kwargs):
+        if "batch" in cb_kwargs:  # skorch's scoring callbacks know inputs and targets, not weights
+            inputs, (target, _) = cb_kwargs["batch"]
+            cb_kwargs["batch"] = inputs, target
         try:
             super().notify(method_name, **cb_kwargs)
+        except (KeyError, SkorchException) as error:
+            if self.train_split is None and "valid_" in str(error):
+                error.add_note(
+                    "A callback asks for a score of rows held out, and none are: pass early_stopping=True, "
+                    "or let the callback monitor 'train_loss'."
+                )
+            raise
         except KeyboardInterrupt:
             # skorch's own EarlyStopping ends training by this exception: no key was pressed.
             if method_name != "on_epoch_end" or not any(map(_has_run_out, self.callbacks_)):
@@ -148,6 +166,27 @@ class FusionNet(NeuralNet):
             self.stop_requested_ = True
         if method_name == "on_epoch_end" and self.stop_requested_:
             raise StopTraining
+
+    # What the scorers of skorch's callbacks ask a net for.
+
+    def predict(self, X):
+        """Codes of the likeliest classes, or values in the unit that the network is trained in."""
+        outputs = self.predict_proba(X)
+        return outputs if self.n_classes is None else outputs.argmax(axis=1)
+
+    @property
+    def classes_(self):
+        if self.n_classes is None:
+            raise AttributeError("The net of a regression has no classes_.")
+        return np.arange(self.n_classes)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.n_classes is None:
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        else:
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
 
     def strip(self):
         """Drop what only training needs: a pickle then holds no row, and does not grow with the data.

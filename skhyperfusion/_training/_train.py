@@ -110,6 +110,7 @@ def train(
         precision=precision,
         compile=compile,
         seed=seed,
+        n_classes=int(train_set.target.max()) + 1 if task == "classification" else None,
         callbacks=[
             *([] if monitor is None else [("monitor", monitor)]),
             ("best", best),

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,21 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from compatibility import works
+from compatibility import refused, works
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback, EpochScoring, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    GradientNormClipping,
+    LRScheduler,
+)
+from skorch.exceptions import SkorchException
 
 import skhyperfusion
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader, TabularPreprocessor
@@ -87,13 +98,22 @@ def test_pickle_in_another_process_predicts_the_same_bits(tmp_path, pictures, cl
         np.testing.assert_array_equal(proba, model.predict_proba(X))
 
 
-@works("pickle", "from a machine with a GPU to one without")
-def test_pickle_holds_no_tensor_of_a_gpu(pictures, classifier):
+@works(
+    "pickle", "from a machine with a GPU to one without", note="If `device` names a GPU, a warning says so"
+)
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_pickle_from_a_machine_with_a_gpu_predicts_on_the_cpu(monkeypatch, pictures, classifier, device):
     X, y, _ = pictures
-    model = classifier(device="auto").fit(X, y)
+    model = classifier().fit(X, y)
     assert model.net_.device == "cpu"
     assert {parameter.device.type for parameter in model.module_.parameters()} == {"cpu"}
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
+    expected = model.predict_proba(X)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    opened = pickle.loads(pickle.dumps(model.set_params(device=device)))
+    with pytest.warns(UserWarning, match=f"'device' parameter is '{device}', but torch sees 0 CUDA"):
+        np.testing.assert_array_equal(opened.predict_proba(X), expected)
+    with pytest.raises(ValueError, match=f"(?s)'{device}', but torch sees 0 CUDA.* Pass device='auto'"):
+        opened.fit(X, y)
 
 
 def test_pickle_holds_the_weights_once(pictures, classifier):
@@ -110,7 +130,7 @@ def test_pickle_holds_the_weights_once(pictures, classifier):
 def test_pickle_of_a_model_trained_on_a_gpu_loads_without_one(tmp_path, pictures, classifier):
     X, y, _ = pictures
     model = classifier(device="cuda").fit(X, y)
-    joblib.dump(model.set_params(device="auto"), tmp_path / "model.joblib")
+    joblib.dump(model, tmp_path / "model.joblib")
     X.to_pickle(tmp_path / "X.pkl")
     code = (
         "import joblib, numpy, pandas, torch;"
@@ -205,20 +225,69 @@ def test_callbacks_are_cloned_for_each_fit(pictures, classifier):
     assert not hasattr(callback, "epochs_")
 
 
-@works("callbacks", "skorch's own: schedulers, scoring")
-@pytest.mark.parametrize(
-    "callback",
-    [
-        LRScheduler("StepLR", step_size=1),
-        EpochScoring(lambda net, dataset, y: 1.0, name="one", on_train=True),
-    ],
-    ids=["LRScheduler", "EpochScoring"],
-)
-def test_callbacks_of_skorch_run(pictures, classifier, callback):
+HELD_OUT = {"early_stopping": True, "validation_fraction": 0.3}
+
+
+@works("callbacks", "skorch's own: schedulers")
+def test_scheduler_of_skorch_lowers_the_learning_rate(pictures, classifier):
     X, y, _ = pictures
+    callback = LRScheduler("StepLR", step_size=1)
     model = classifier(max_epochs=2, lr_schedule=None, callbacks=[("mine", callback)]).fit(X, y)
+    assert model.history_["lr"].iloc[1] < model.history_["lr"].iloc[0]
+
+
+@works(
+    "callbacks",
+    "skorch's own: `EpochScoring` and `BatchScoring` with a scorer of scikit-learn",
+    note="Classes are coded 0, 1, ..., values standardised; the parameter `monitor` scores in your own",
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("scoring", ["balanced_accuracy", "roc_auc", "neg_log_loss", "r2"])
+def test_scoring_of_skorch_scores_as_monitor_does(pictures, classifier, regressor, scoring, precision):
+    X, labels, values = pictures
+    make, y = (regressor, values) if scoring == "r2" else (classifier, labels)
+    model = make(
+        max_epochs=3,
+        precision=precision,
+        monitor=scoring,
+        callbacks=[
+            EpochScoring(scoring, name="own", lower_is_better=False),
+            BatchScoring(scoring, name="batch", lower_is_better=False),
+            EpochScoring(scoring, name="seen", on_train=True),
+        ],
+        **HELD_OUT,
+    ).fit(X, y, sample_weight=np.linspace(0.5, 2, 24))
+    np.testing.assert_allclose(model.history_["own"], model.history_[f"valid_{scoring}"], rtol=1e-3)
+    np.testing.assert_allclose(model.history_["batch"], model.history_["own"], rtol=1e-5)  # one batch
+    assert np.isfinite(model.history_["seen"]).all()
+
+
+@works("callbacks", "skorch's own: `Checkpoint`, `EarlyStopping`, `GradientNormClipping`, `Freezer`")
+def test_other_callbacks_of_skorch_do_their_work(tmp_path, pictures, classifier):
+    X, y, _ = pictures
+    files = Checkpoint(monitor="train_loss_best", dirname=str(tmp_path))
+    stop = EarlyStopping(patience=1, threshold=1e3, threshold_mode="abs")
+    model = classifier(max_epochs=9, callbacks=[files, stop], **HELD_OUT).fit(X, y)
     assert model.n_iter_ == 2
-    if isinstance(callback, LRScheduler):
-        assert model.history_["lr"].iloc[1] < model.history_["lr"].iloc[0]
-    else:
-        assert model.history_["one"].tolist() == [1.0, 1.0]
+    assert (tmp_path / "params.pt").is_file()
+
+    clipped = classifier(optimizer="sgd", callbacks=[GradientNormClipping(1e-9)]).fit(X, y)
+    assert not torch.equal(weights(clipped), weights(classifier(optimizer="sgd").fit(X, y)))
+
+    frozen = classifier(callbacks=[Freezer("head.*")]).fit(X, y).module_
+    frozen_names = {name for name, p in frozen.named_parameters() if not p.requires_grad}
+    assert frozen_names == {name for name, _ in frozen.named_parameters() if name.startswith("head.")}
+
+
+@refused(
+    "callbacks",
+    "skorch's `EarlyStopping` or `Checkpoint` on `valid_loss`, where no rows are held out",
+    words="none are: pass early_stopping=True, or let the callback monitor 'train_loss'",
+    reason="`early_stopping='auto'` holds rows out from 1000 on",
+)
+@pytest.mark.parametrize("callback", [EarlyStopping(), Checkpoint()], ids=["EarlyStopping", "Checkpoint"])
+def test_callback_that_asks_for_rows_held_out_is_told(pictures, classifier, callback, words):
+    X, y, _ = pictures
+    with pytest.raises((KeyError, SkorchException)) as caught:
+        classifier(callbacks=[callback]).fit(X, y)
+    assert re.search(words, "\n".join(caught.value.__notes__))
