@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SLOW ?= not slow
 
-.PHONY: demo test test-all lint format bench docs clean
+.PHONY: demo test test-all test-neighbours lint format bench docs clean
 
 $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,14 @@ test: lint  ## lint, import contracts, tests
 
 test-all: SLOW := slow or not slow
 test-all: test
+
+$(VENV)/.neighbours: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,plot,medical,neighbours]"
+	@touch $@
+
+test-neighbours: $(VENV)/.neighbours  ## Optuna, MAPIE, imbalanced-learn, skrub, accelerate, MONAI, torchio
+	$(BIN)/python -m pytest -rs -m "slow or not slow" tests/sklearn_home/test_home_neighbours.py \
+		tests/sklearn_home/test_home_parallel.py tests/images/test_augmentation.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -23,11 +23,23 @@ EXTRAS = {
         "sphinx-copybutton>=0.5.2",
         "sphinx-gallery>=0.19",
     ],
+    # What tests/sklearn_home tries the estimators with; `make test-neighbours` installs it.
+    "neighbours": [
+        "accelerate>=1.15",
+        "imbalanced-learn>=0.14",
+        "mapie>=1.6",
+        "optuna>=5.0",
+        "optuna-integration>=5.0",
+        "skrub>=0.11",
+        "torchio>=1.2",
+    ],
     "test": [
+        "dask[distributed]>=2024.8",
         "import-linter>=2.1",
         "matplotlib>=3.9",
         "polars>=1.0",
         "pyarrow>=15",
+        "pydicom>=3",
         "pytest>=8.2",
         "pytest-xdist>=3.6",
         "ruff>=0.9",

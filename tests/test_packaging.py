@@ -1,0 +1,57 @@
+"""What setup.py asks for is pinned, and what tests may lack is in one of its groups."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SETUP = (ROOT / "setup.py").read_text(encoding="utf-8")
+PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+DISTRIBUTIONS = {"imblearn": "imbalanced-learn", "distributed": "dask"}  # where a module's name is another
+
+
+def plain(name):
+    return re.sub("[-_.]+", "-", re.match(r"[\w.-]+", name)[0]).lower()
+
+
+def groups():
+    tree = ast.parse(SETUP)
+    extras = next(
+        node.value for node in tree.body if getattr(node, "targets", None) and _names(node, "EXTRAS")
+    )
+    call = next(
+        node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "install_requires"
+    )
+    return {"needed": ast.literal_eval(call.value), **ast.literal_eval(extras)}
+
+
+def _names(node, name):
+    return getattr(node.targets[0], "id", None) == name
+
+
+@pytest.mark.parametrize("group", groups())
+def test_requirement_is_pinned_at_a_version_that_it_allows(group):
+    pinned = dict(line.split("==") for line in PINS if not line.startswith("#"))
+    pinned = {plain(name): version for name, version in pinned.items()}
+    for requirement in groups()[group]:
+        least = re.search(r">=([\d.]+)$", requirement)[1]
+        version = pinned.get(plain(requirement))
+        assert version is not None, f"{requirement} is not in constraints.txt"
+        assert _numbers(version) >= _numbers(least)
+
+
+def _numbers(version):
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def test_package_that_a_test_may_lack_is_in_a_group():
+    wanted = {
+        name.partition(".")[0]
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r'importorskip\(f?"([\w.]+)', path.read_text(encoding="utf-8"))
+    }
+    listed = {plain(requirement) for requirements in groups().values() for requirement in requirements}
+    assert {"optuna", "mapie", "imblearn", "skrub", "accelerate", "polars"} <= wanted
+    assert {name for name in wanted if plain(DISTRIBUTIONS.get(name, name)) not in listed} == set()
