@@ -156,10 +156,16 @@ def test_bagging_regressor_averages_its_members(pictures, regressor):
     "BaggingClassifier",
     "column subsets (`max_features`) without the image",
     words="HyperFusionClassifier found no image column in X",
-    reason="Bag rows, not columns",
+    reason="Bag rows, not columns. (Of a subset that holds numbers alone the tabular network is fitted, and "
+    "a warning says so.)",
 )
 def test_bagging_when_a_subset_lacks_the_image_is_refused(pictures, classifier, words):
     X, y, _ = pictures
+    model = classifier(fusion="concat")
+    numbers = BaggingClassifier(model, n_estimators=1, max_features=2, random_state=0)
+    with pytest.warns(UserWarning, match="found no image column in X, every column is numeric"):
+        numbers.fit(X[["photo", *NUMERIC]], y)
+    assert sorted(numbers.estimators_features_[0]) == [1, 2]
     with pytest.raises(ValueError, match=words):
         BaggingClassifier(classifier(), n_estimators=4, max_features=1, random_state=0).fit(
             X[["photo", "side"]], y

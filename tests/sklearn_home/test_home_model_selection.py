@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from compatibility import refused, works
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import (
     FixedThresholdClassifier,
     GridSearchCV,
@@ -15,6 +15,7 @@ from sklearn.model_selection import (
     HalvingGridSearchCV,
     RandomizedSearchCV,
     StratifiedGroupKFold,
+    StratifiedKFold,
     TunedThresholdClassifierCV,
     cross_val_predict,
     cross_val_score,
@@ -63,12 +64,9 @@ def test_cross_validate_with_several_scorers_returns_fitted_estimators(pictures,
 def test_cross_val_predict_answers_every_row_from_a_model_that_did_not_see_it(pictures, classifier, method):
     X, y, _ = pictures
     predicted = cross_val_predict(classifier(), X, y, cv=3, method=method)
-    assert len(predicted) == len(X)
-    if method == "predict":
-        assert set(predicted) <= {"ill", "well"}
-    else:
-        proba = predicted if method == "predict_proba" else np.exp(predicted)
-        np.testing.assert_allclose(proba.sum(axis=1), 1)
+    for train, test in StratifiedKFold(3).split(X, y):
+        model = classifier().fit(X.iloc[train], y.iloc[train])
+        np.testing.assert_array_equal(predicted[test], getattr(model, method)(X.iloc[test]))
 
 
 @works("GridSearchCV", "nested parameters")
@@ -82,11 +80,24 @@ def test_grid_search_over_loader_and_preprocessor_sets_both(pictures, classifier
     ).fit(X, y)  # shown
     assert not np.isnan(search.cv_results_["mean_test_score"]).any()
     assert search.best_estimator_.image_spec_.shape == search.best_params_["image_loader__shape"]
+    imputer = search.best_estimator_.tabular_preprocessor_.imputer
+    assert imputer == search.best_params_["tabular_preprocessor__imputer"]
     assert model.image_loader.shape is None
     assert search.predict(X).shape == (24,)
 
 
 @works("GridSearchCV", "nested parameters of an estimator at its defaults")
+def test_search_over_nested_parameters_of_defaults_sets_them(pictures):
+    X, y, _ = pictures
+    model = HyperFusionClassifier(base_channels=1, max_epochs=1, random_state=0)
+    space = {"image_loader__shape": [(4, 4)], "tabular_preprocessor__imputer": ["knn"]}
+    search = GridSearchCV(model, space, cv=2, error_score="raise").fit(X, y)
+    assert search.best_estimator_.image_spec_.shape == (4, 4)
+    assert search.best_estimator_.tabular_preprocessor_.imputer == "knn"
+    assert model.image_loader is None
+    assert model.tabular_preprocessor == "default"
+
+
 def test_nested_parameter_when_loader_and_preprocessor_are_defaults_gives_them_their_own():
     model = HyperFusionClassifier()
     model.set_params(image_loader__shape=(4, 4), tabular_preprocessor__imputer="knn")
@@ -116,6 +127,7 @@ def test_grid_search_through_a_pipeline_reaches_nested_parameters(pictures, clas
         {
             "tabularpreprocessor__add_indicator": [True, False],
             "hyperfusionclassifier__image_loader__shape": [(4, 4)],
+            "hyperfusionclassifier__tabular_preprocessor__imputer": ["knn"],
             "hyperfusionclassifier__fusion": ["hyper", "film"],
         },
         cv=2,
@@ -125,7 +137,8 @@ def test_grid_search_through_a_pipeline_reaches_nested_parameters(pictures, clas
     best = search.best_estimator_[-1]
     assert best.image_spec_.shape == (4, 4)
     assert best.fusion == search.best_params_["hyperfusionclassifier__fusion"]
-    assert search.score(X, y) == search.score(X, y)
+    assert best.tabular_preprocessor_.imputer == "knn"
+    assert search.score(X, y) == roc_auc_score(y == "well", search.predict_proba(X)[:, 1])
 
 
 @works("GridSearchCV", "over `fusion`: the paper's table")
@@ -218,12 +231,22 @@ def test_nested_cross_validation_scores_the_search(pictures, classifier):
 def test_group_k_fold_keeps_subjects_apart_outside_and_inside(pictures, classifier):
     X, y, _ = pictures
     subject = np.arange(len(X)) // 2
-    X = X.assign(subject=subject)
-    model = classifier(group_column="subject", early_stopping=True, validation_fraction=0.3)
-    scores = cross_val_score(model, X, y, cv=GroupKFold(2), groups=subject)
-    fitted = model.fit(X, y)
-    assert np.isfinite(scores).all()
-    assert "subject" not in fitted.tabular_columns_
+    settings = {"early_stopping": True, "validation_fraction": 0.3}
+    result = cross_validate(
+        classifier(group_column="subject", **settings),
+        X.assign(subject=subject),
+        y,
+        cv=GroupKFold(2),
+        groups=subject,
+        return_estimator=True,
+        return_indices=True,
+    )
+    assert np.isfinite(result["test_score"]).all()
+    for model, train, test in zip(result["estimator"], *result["indices"].values(), strict=True):
+        assert not set(subject[train]) & set(subject[test])
+        assert model.tabular_columns_ == ["age", "pressure", "side"]
+        inside = classifier(**settings).fit(X.iloc[train], y.iloc[train], groups=subject[train])
+        assert model.history_["valid_loss"].tolist() == inside.history_["valid_loss"].tolist()
 
 
 @works("StratifiedGroupKFold")

@@ -1,6 +1,7 @@
 """Other packages that compose scikit-learn estimators; their tests run where the packages are installed.
 
-`accelerate` stands under [Parallel and distributed](#parallel-and-distributed), Dask too.
+`make test-neighbours` installs them and runs these tests. `accelerate` stands under
+[Parallel and distributed](#parallel-and-distributed), Dask too.
 """
 
 import numpy as np

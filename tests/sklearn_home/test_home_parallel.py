@@ -26,7 +26,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validat
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion._training import _device
-from skhyperfusion.ensemble import FoldEnsembleClassifier
+from skhyperfusion.ensemble import ConfidenceVotingClassifier, FoldEnsembleClassifier
 from skhyperfusion.images import cache_info
 
 GUIDE = Path(__file__).parents[2] / "docs" / "clusters.md"
@@ -122,6 +122,8 @@ def test_ensembles_in_two_processes_predict_the_same_bits(pictures, classifier):
     for ensemble in (
         VotingClassifier(members, voting="soft"),
         BaggingClassifier(classifier(), 3, random_state=0),
+        FoldEnsembleClassifier(classifier(), cv=2),
+        ConfidenceVotingClassifier(members),
     ):
         expected = ensemble.fit(X, y).predict_proba(X)
         with parallel_config("loky", inner_max_num_threads=1):
@@ -176,7 +178,11 @@ def test_task_of_a_search_holds_paths_not_pixels(tmp_path, classifier):
     for i in range(n_rows):
         nib.save(nib.Nifti1Image(rng.random(shape, dtype=np.float32), np.eye(4)), tmp_path / f"{i}.nii")
     X = pd.DataFrame(
-        {"t1w": [str(tmp_path / f"{i}.nii") for i in range(n_rows)], "age": rng.normal(size=n_rows)}
+        {
+            "t1w": [str(tmp_path / f"{i}.nii") for i in range(n_rows)],
+            "age": np.where(np.arange(n_rows) % 5 == 0, np.nan, rng.normal(size=n_rows)),
+            "sex": rng.choice(["F", "M"], n_rows),
+        }
     )
     y = np.arange(n_rows) % 2
     model = classifier(image_loader=ImageLoader(shape=(4, 4, 4)))
