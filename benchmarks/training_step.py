@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from skhyperfusion.nn import FusionNetwork
+from skhyperfusion.nn import ExternalLinear, FusionNetwork
 from skhyperfusion.nn._externalize import ExternalLayer
 from skhyperfusion.nn._hypernetwork import look_up
 
@@ -23,11 +23,14 @@ DROPOUT = (0.1, 0.2, 0.2, 0.3, 0.6, 0.5)
 
 
 class LoopedLayer(nn.Module):
-    """An external convolution as a loop over the samples."""
+    """An external layer as a loop over the samples: linear, or a 3-D convolution."""
 
     def __init__(self, external):
         super().__init__()
-        self.slot, self.stride = external.slot, external.layer.stride
+        self.slot = external.slot
+        self.settings = (
+            {} if isinstance(external.layer, ExternalLinear) else {"stride": external.layer.stride}
+        )
 
     def forward(self, input):
         """Convolve sample after sample."""
@@ -35,7 +38,8 @@ class LoopedLayer(nn.Module):
         weight, bias = generator(embedding)
         biases = [None] * len(input) if bias is None else bias.unbind()
         triples = zip(input.split(1), weight.unbind(), biases, strict=True)
-        return torch.cat([F.conv3d(x, w, b, stride=self.stride) for x, w, b in triples])
+        function = F.conv3d if self.settings else F.linear
+        return torch.cat([function(x, w, b, **self.settings) for x, w, b in triples])
 
 
 def build(shape, base_channels, *, looped):

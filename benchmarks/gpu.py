@@ -1,0 +1,172 @@
+"""Measure training steps and predictions on a GPU.
+
+    python benchmarks/gpu.py
+    python benchmarks/gpu.py --device cpu --tiny      # sees that it runs, measures nothing
+
+Both of the paper's networks at its batch sizes: bfloat16 autocast in channels last with the external layers
+as they are, against float32 with a loop over the samples. Beside the times the share of the card's peaks:
+counted operations by the fastest bfloat16 matrix product, and bytes by the fastest copy, both measured here.
+"""
+
+import copy
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from _speed import parser, save, show, take_turns
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from training_step import DROPOUT, LoopedLayer
+
+from skhyperfusion import HyperFusionClassifier
+from skhyperfusion.nn import FusionNetwork
+from skhyperfusion.nn._externalize import ExternalLayer
+
+# name: settings of the network, shape, batch, encoded columns, outputs
+TASKS = {
+    "Alzheimer": ({"backbone": "resnet", "dropout": DROPOUT}, (64, 96, 64), 32, 18, 3),
+    "brain age": (
+        {"backbone": "vgg", "embedding_dim": 1, "shared_embedding": False},
+        (84, 116, 92),
+        64,
+        2,
+        1,
+    ),
+}
+
+
+class Step:
+    """A training step: forward, backward, Adam."""
+
+    def __init__(self, network, image, table, precision):
+        self.network, self.image, self.table, self.precision = network, image, table, precision
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
+
+    def __call__(self):
+        """Make the step."""
+        self.optimizer.zero_grad()
+        with torch.autocast(self.image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            out = self.network(self.image, self.table)
+        F.mse_loss(out.float(), torch.zeros_like(out, dtype=torch.float32)).backward()
+        self.optimizer.step()
+
+
+def looped(network):
+    """Return a copy whose external layers are loops, in the default memory layout."""
+    network = copy.deepcopy(network)
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, ExternalLayer):
+                setattr(module, name, LoopedLayer(child))
+    return network
+
+
+def step_row(name, repeats, device, tiny):
+    """Time one task's step, ours and the loop's."""
+    settings, shape, batch, n_columns, n_outputs = TASKS[name]
+    if tiny:
+        shape, batch, settings = (16, 16, 16), 4, {**settings, "base_channels": 2}
+    network = FusionNetwork(
+        n_tabular_features=n_columns, n_outputs=n_outputs, in_channels=1, spatial_shape=shape, **settings
+    ).to(device)
+    image = torch.randn(batch, 1, *shape, device=device)
+    table = torch.randn(batch, n_columns, device=device)
+    loop = Step(looped(network), image, table, "float32")
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv3d):
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
+    last = image.contiguous(memory_format=torch.channels_last_3d)
+    ours = Step(network, last, table, "bfloat16")
+    with FlopCounterMode(display=False) as counter:
+        ours()
+    medians = take_turns({"loop": loop, "ours": ours}, repeats, warm_up=3)
+    seconds = medians["ours"][0]
+    return {
+        "task": name,
+        "batch": batch,
+        "loop_ms": 1e3 * medians["loop"][0],
+        "ours_ms": 1e3 * seconds,
+        "times": medians["loop"][0] / seconds,
+        "share_of_bf16_peak": counter.get_total_flops() / seconds / matmul_peak(device, tiny),
+        "share_of_bandwidth": _least_bytes(network, last, table) / seconds / copy_peak(device, tiny),
+    }
+
+
+def _least_bytes(network, image, table):
+    """Count the bytes of what the backbone's layers put out: written and read, forward and backward."""
+    total = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out: total.append(out.numel() * out.element_size()))
+        for layer in network.backbone.modules()
+        if not list(layer.children())
+    ]
+    with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16):
+        network(image, table)
+    for hook in hooks:
+        hook.remove()
+    return 4 * sum(total)
+
+
+def _fastest(function, device, repeats=20):
+    seconds = []
+    for _ in range(repeats):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        function()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def matmul_peak(device, tiny):
+    """Return the operations per second of a large bfloat16 matrix product."""
+    n = 256 if tiny else 8192
+    a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * n**3 / _fastest(lambda: a @ b, device)
+
+
+def copy_peak(device, tiny):
+    """Return the bytes per second that a copy reads and writes."""
+    source = torch.randn(1 << (16 if tiny else 28), device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() * 4 / _fastest(lambda: target.copy_(source), device)
+
+
+def prediction_row(device, tiny, seed):
+    """Time `predict` in images per second."""
+    n_rows, shape = (8, (8, 8, 8)) if tiny else (256, (64, 96, 64))
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"scan": list(rng.normal(size=(n_rows, *shape)).astype(np.float32))})
+    X["age"] = rng.normal(size=n_rows)
+    y = np.arange(n_rows) % 2
+    model = HyperFusionClassifier(
+        max_epochs=1, base_channels=2 if tiny else 16, device=str(device), random_state=seed, batch_size=16
+    ).fit(X, y)
+    model.predict(X)
+    return {"rows": n_rows, "images_per_second": n_rows / _fastest(lambda: model.predict(X), device, 3)}
+
+
+def main():
+    """Measure, print the tables and save them."""
+    arguments = parser(__doc__.splitlines()[0], repeats=20)
+    arguments.add_argument("--device", default="cuda")
+    arguments.add_argument("--tiny", action="store_true", help="sizes that only see that it runs")
+    arguments = arguments.parse_args()
+    device = torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("No GPU here. --device cpu --tiny sees that the script runs.")
+    torch.manual_seed(arguments.seed)
+    repeats = 2 if arguments.quick or arguments.tiny else arguments.repeats
+    rows = [step_row(name, repeats, device, arguments.tiny) for name in TASKS]
+    prediction = prediction_row(device, arguments.tiny, arguments.seed)
+    show("Training step", rows)
+    show("predict", [prediction])
+    save(arguments, "gpu", rows, predict=prediction)
+
+
+if __name__ == "__main__":
+    main()
