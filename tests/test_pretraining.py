@@ -64,7 +64,7 @@ def test_embedding_when_pretrained_goes_on_inside_the_network(arrays, stages, pa
 
 def test_generators_when_embedding_is_pretrained_are_drawn_for_it(arrays, stages):
     X, y, _ = arrays
-    small(pretrain_embedding=30).fit(X, y)
+    small(pretrain_embedding=30, lr=0.05).fit(X, y)
     (start, _, train_set, _), (network, *_) = stages.calls
     table = train_set.tabular.float()
     hypernetwork = network.fusion.hypernetwork
@@ -74,7 +74,7 @@ def test_generators_when_embedding_is_pretrained_are_drawn_for_it(arrays, stages
         before = float(start.embeddings[0].train()(table).square().mean())
     bound = math.sqrt(3 * generator.variances(after)[0])
     assert generator.weight_basis.abs().max().item() == pytest.approx(bound, rel=1e-3)
-    assert abs(before / after - 1) > 0.01  # so that a scale measured too early would be seen
+    assert abs(before / after - 1) > 0.1  # 0.25: so that a scale measured too early would be seen
 
 
 def test_rows_held_out_leave_no_trace_in_the_pretrained_embedding(arrays):
@@ -187,18 +187,18 @@ def test_ctrl_c_during_the_pretraining_ends_the_fit(arrays, stages, monkeypatch,
 
 
 def test_embedding_when_pretrained_makes_the_network_learn_sooner():
-    """The target is a bend in a direction of the table that one component must find among twelve columns."""
+    """The target is a bend in a direction of the table that the embedding must find among twelve columns."""
     rng = np.random.default_rng(0)
     table = rng.normal(size=(160, 12))
     sign = np.where(table[:, :3].sum(axis=1) > 0, 1.0, -1.0)
     images = rng.normal(size=(160, 8, 8)).astype(np.float32)
     images += rng.normal(size=(160, 1, 1))
     X = pd.DataFrame(table, columns=[f"t{i}" for i in range(12)]).assign(scan=list(images))
-    y = sign * images.mean(axis=(1, 2)) + sign
+    y = sign * images.mean(axis=(1, 2)) + 3 * sign
     losses = {}
     for epochs in (0, 10):
-        settings = {"pretrain_embedding": epochs, "embedding_dim": 1, "max_epochs": 6, "lr": 3e-3}
+        settings = {"pretrain_embedding": epochs, "embedding_dim": 2, "max_epochs": 6, "lr": 3e-3}
         settings |= {"batch_size": 32, "augmentation": None, "dropout": 0.0, "lr_schedule": None}
         fits = [small(HyperFusionRegressor, **settings, random_state=seed).fit(X, y) for seed in range(2)]
         losses[epochs] = np.mean([fit.history_["train_loss"].iloc[-1] for fit in fits])
-    assert losses[10] < 0.85 * losses[0]  # 0.76 of it
+    assert losses[10] < 0.7 * losses[0]  # 0.36 of it
