@@ -54,27 +54,39 @@ def test_optuna_search_sets_nested_parameters(pictures, classifier):
     assert set(search.predict(X)) <= {"ill", "well"}
 
 
+LEVELS = [0.5, 0.8, 0.95]
+
+
+def at_least_what_is_promised(held):
+    """Whether as many rows are held as CV+ promises of 3 folds of 8 (Barber et al. 2021, theorem 4)."""
+    return all(held.mean(axis=0) >= 1 - 2 * (1 - np.array(LEVELS)) - 2 * (1 - 1 / 3) / (8 + 1))
+
+
 @works("MAPIE", "`CrossConformalRegressor`: intervals around the regressor")
-def test_conformal_intervals_hold_the_prediction(pictures, regressor):
+def test_conformal_intervals_hold_the_values_and_grow_with_the_level(pictures, regressor):
     mapie = pytest.importorskip("mapie.regression")
     X, _, y = pictures
-    model = mapie.CrossConformalRegressor(regressor(), confidence_level=0.8, cv=3).fit_conformalize(X, y)
-    point, interval = model.predict_interval(X)
-    assert interval.shape == (24, 2, 1)
-    assert (interval[:, 0, 0] < interval[:, 1, 0]).all()
-    assert np.mean((interval[:, 0, 0] <= y) & (y <= interval[:, 1, 0])) >= 0.7
-    assert point.shape == (24,)
+    model = mapie.CrossConformalRegressor(regressor(), confidence_level=LEVELS, cv=3)
+    point, interval = model.fit_conformalize(X, y).predict_interval(X)
+    low, high = interval[:, 0], interval[:, 1]
+    assert low.shape == (24, 3)
+    assert (np.diff(low, axis=1) <= 0).all()
+    assert (np.diff(high, axis=1) >= 0).all()
+    assert (high > low).all()
+    assert at_least_what_is_promised((low <= y.to_numpy()[:, None]) & (y.to_numpy()[:, None] <= high))
+    other = X.assign(photo=X["photo"].to_numpy()[::-1])
+    assert not np.array_equal(model.predict_interval(other)[0], point)
 
 
 @works("MAPIE", "`CrossConformalClassifier`: sets around the classifier")
-def test_conformal_sets_hold_most_labels(pictures, classifier):
+def test_conformal_sets_hold_the_labels_and_grow_with_the_level(pictures, classifier):
     mapie = pytest.importorskip("mapie.classification")
     X, y, _ = pictures
-    model = mapie.CrossConformalClassifier(classifier(), confidence_level=0.8, cv=3).fit_conformalize(X, y)
-    _, sets = model.predict_set(X)
-    assert sets.shape == (24, 2, 1)
-    held = sets[np.arange(24), (y == "well").to_numpy().astype(int), 0]
-    assert held.mean() >= 0.7
+    model = mapie.CrossConformalClassifier(classifier(), confidence_level=LEVELS, cv=3)
+    _, sets = model.fit_conformalize(X, y).predict_set(X)
+    assert sets.shape == (24, 2, 3)
+    assert (sets[..., :-1] <= sets[..., 1:]).all()
+    assert at_least_what_is_promised(sets[np.arange(24), (y == "well").to_numpy().astype(int)])
 
 
 @refused(
