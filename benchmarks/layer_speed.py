@@ -44,23 +44,22 @@ class Layer:
     def _external(self, weight_shape, embedding_dim, device):
         n_out, n_in, *kernel = weight_shape
         if self.stride is None:
-            layer = torch.nn.Linear(n_in, n_out, bias=False)
+            layer = torch.nn.Linear(n_in, n_out)
         else:
-            layer = MODULE[len(weight_shape)](
-                n_in, n_out, kernel, stride=self.stride, padding=self.padding, bias=False
-            )
+            layer = MODULE[len(weight_shape)](n_in, n_out, kernel, stride=self.stride, padding=self.padding)
         network = torch.nn.Sequential(layer).to(device)
         # Depth 0: the table is the embedding.
         return network, externalize(network, "0", n_tabular_features=embedding_dim, depth=0)
 
     def loop(self):
         """Apply torch's layer to one sample after the other."""
-        weight, _ = self.generator(self.table)
-        pairs = zip(self.input.split(1), weight.unbind(), strict=True)
+        triples = zip(
+            self.input.split(1), *(part.unbind() for part in self.generator(self.table)), strict=True
+        )
         if self.stride is None:
-            return torch.cat([F.linear(x, w) for x, w in pairs])
+            return torch.cat([F.linear(x, w, b) for x, w, b in triples])
         conv = CONV[self.input.ndim]
-        return torch.cat([conv(x, w, stride=self.stride, padding=self.padding) for x, w in pairs])
+        return torch.cat([conv(x, w, b, stride=self.stride, padding=self.padding) for x, w, b in triples])
 
     def external(self):
         """Apply the external layer as a fusion network does."""

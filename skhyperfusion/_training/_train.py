@@ -36,7 +36,7 @@ def train(
     valid_set=None,
     task="regression",
     max_epochs=100,
-    lr=1e-3,
+    lr=3e-3,
     batch_size=16,
     optimizer="adamw",
     weight_decay=1e-2,
