@@ -10,7 +10,7 @@ _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 def _mlp(n_in, bottleneck, n_out):
     squeeze, excite = nn.Linear(n_in, bottleneck), nn.Linear(bottleneck, n_out)
-    # Torch's own start would lose two thirds of the table's signal in each MLP, and learn slowly.
+    # Torch's own start would leave a quarter of the table's signal behind each MLP, and learn slowly.
     nn.init.kaiming_uniform_(squeeze.weight, nonlinearity="relu")
     nn.init.kaiming_uniform_(excite.weight, nonlinearity="linear")
     return nn.Sequential(squeeze, nn.ReLU(), excite)

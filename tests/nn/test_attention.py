@@ -43,6 +43,13 @@ def test_attention_passes_gradcheck_and_trains_every_parameter(shape):
     assert [name for name, p in module.named_parameters() if not p.grad.abs().sum() > 0] == []
 
 
+def test_embeddings_start_at_the_variance_of_a_standardised_table():
+    module = TabAttention(5, 40, map_shape=(4, 5), bottleneck=300)
+    tabular = torch.randn(500, 5)
+    for embedding in (module.channel_embedding, module.position_embedding):
+        assert embedding(tabular).std().item() == pytest.approx(1, rel=0.15)
+
+
 def test_where_to_look_depends_on_the_table():
     module = TabAttention(5, 6, map_shape=(4, 5)).double()
     torch.nn.init.normal_(module.position_conv.weight)
