@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SLOW ?= not slow
 
-.PHONY: demo test test-all test-neighbours lint format bench docs clean
+.PHONY: demo test test-all test-neighbours lint format bench bench-speed docs clean
 
 $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,10 @@ bench: $(STAMP)  ## what README measures; the real data only where it is found
 	$(BIN)/python benchmarks/cohort_fusions.py
 	-$(BIN)/python benchmarks/ixi_age.py
 	-$(BIN)/python benchmarks/pad_cancer.py
+
+bench-speed: $(STAMP)  ## the benchmarks of speed at small sizes
+	for script in layer_speed training_step estimator_overhead scale; do \
+		$(BIN)/python benchmarks/$$script.py --quick --results build/speed || exit 1; done
 
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
