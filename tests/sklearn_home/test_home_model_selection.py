@@ -28,6 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader, TabularPreprocessor
+from skhyperfusion._parameters import FUSIONS
 
 
 @works("cross_val_score")
@@ -144,9 +145,8 @@ def test_grid_search_through_a_pipeline_reaches_nested_parameters(pictures, clas
 @works("GridSearchCV", "over `fusion`: the paper's table")
 def test_grid_search_over_fusion_covers_every_fusion(pictures, classifier):
     X, y, _ = pictures
-    fusions = ["hyper", "concat", "film", "daft", "image", "tabular"]
-    search = GridSearchCV(classifier(), {"fusion": fusions}, cv=2).fit(X, y)
-    assert list(search.cv_results_["param_fusion"]) == fusions
+    search = GridSearchCV(classifier(), {"fusion": FUSIONS}, cv=2).fit(X, y)
+    assert tuple(search.cv_results_["param_fusion"]) == FUSIONS
     assert not np.isnan(search.cv_results_["mean_test_score"]).any()
 
 
