@@ -55,10 +55,14 @@ class Meeting(Recorder):
 
 
 class NeedsTwo(Exception):
-    """Cannot be pickled: its constructor wants more than the message."""
+    """Cannot be pickled: it holds a lock, and its constructor wants more than the message.
+
+    The constructor alone would not do: an import of Dask teaches pickle to pass it by.
+    """
 
     def __init__(self, first, second):
         super().__init__(f"{first}{second}")
+        self.lock = threading.Lock()
 
 
 def too_cold():
@@ -268,7 +272,7 @@ def test_failed_fit_before_any_other_has_no_comparison(rows):
 
 def test_failed_fit_with_an_error_that_cannot_travel_is_still_told(rows):
     bad = Recorder(0, fail_on=-1.0, error=two_faults)
-    with pytest.raises(ComparisonError, match="NeedsTwo: too cold"):
+    with pytest.raises(ComparisonError, match="RuntimeError: NeedsTwo: too cold"):
         compare_estimators({"bad": bad}, *rows, cv=2)
 
 
