@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
@@ -248,6 +249,11 @@ class SequenceOf(Rule):
         return f"a list of {' or '.join(map(str, self.lengths))} items, each {self.rule}"
 
 
+def private_random_state(random_state):
+    """Return a RandomState; None means fresh entropy: NumPy's global state is neither read nor changed."""
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
 def check_parameters(estimator, rules: Mapping[str, Sequence[Rule]]):
     """Raise an error that explains the first parameter which keeps none of its rules.
 
@@ -296,6 +302,26 @@ def check_argument(owner, parameter, value, choices):
     raise InvalidParameterError(
         f"The {parameter!r} parameter of {owner} must be {wanted}. Got {show(value)} instead{hint}"
     )
+
+
+def known(parameter, name, names, noun):
+    """Return the name among those there are (None: the first), or raise ValueError where it is none of them.
+
+    Examples
+    --------
+    >>> known("metric", "acuracy", ["accuracy", "roc_auc"], "metric")
+    Traceback (most recent call last):
+    ...
+    ValueError: metric='acuracy' is none of the 2 metrics 'accuracy', 'roc_auc'; did you mean 'accuracy'?
+    """
+    if name is None:
+        return names[0]
+    if name not in names:
+        raise ValueError(
+            f"{parameter}={show(name)} is none of {listing(names, noun=noun)}"
+            f"{did_you_mean(name, names) or '.'}"
+        )
+    return name
 
 
 def _first_stranger(value, names):

@@ -1,5 +1,7 @@
 """Intervals, tests and corrections against hand calculations and SciPy; the tables and plots made of them."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -273,3 +275,9 @@ def test_plot_draws_where_it_is_told_and_the_metric_it_is_told(comparison):
     with pytest.raises(ValueError, match="metric='f2' is none of"):
         both.plot("f2", ax=axes)
     plt.close(figure)
+
+
+def test_plot_without_matplotlib_says_what_to_install(comparison, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"Comparison.plot draws .*skhyperfusion\[plot\]"):
+        comparison.plot()

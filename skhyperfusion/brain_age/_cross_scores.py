@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from skhyperfusion._plotting import import_pyplot
-from skhyperfusion._validation import OneOf, check_argument, did_you_mean, listing, show
+from skhyperfusion._validation import OneOf, check_argument, known, listing
 
 ALL = "all"
 COLUMNS = ["train", "test", "fold", "metric", "score", "n_train", "n_test", "fit_seconds"]
@@ -82,7 +82,7 @@ class CrossGroupScores:
         """
         check_argument("CrossGroupScores.table", "statistic", statistic, [OneOf(*STATISTICS)])
         column, function = STATISTICS[statistic]
-        rows = self.scores[self.scores["metric"] == self._known(metric)]
+        rows = self.scores[self.scores["metric"] == known("metric", metric, self.metrics, "metric")]
         wide = rows.pivot_table(index="train", columns="test", values=column, aggfunc=function, dropna=False)
         return wide.reindex(
             index=[name for name in self.groups if name in wide.index],
@@ -130,7 +130,7 @@ class CrossGroupScores:
             [f"{name} (n = {n:.0f})" for name, n in n_train.mean(axis=1).items()],
         )
         ax.set(xlabel="tested on", ylabel="trained on")
-        ax.figure.colorbar(image, ax=ax, label=self._known(metric))
+        ax.figure.colorbar(image, ax=ax, label=known("metric", metric, self.metrics, "metric"))
         return ax
 
     def __repr__(self):
@@ -141,13 +141,3 @@ class CrossGroupScores:
         )
         tables = (f"{metric}\n{self.table(metric).round(3).to_string()}" for metric in self.metrics)
         return "\n\n".join([head, *tables])
-
-    def _known(self, metric):
-        if metric is None:
-            return self.metrics[0]
-        if metric not in self.metrics:
-            raise ValueError(
-                f"metric={show(metric)} is none of {listing(self.metrics, noun='metric')}"
-                f"{did_you_mean(metric, self.metrics) or '.'}"
-            )
-        return metric

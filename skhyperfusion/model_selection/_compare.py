@@ -13,7 +13,7 @@ from sklearn.utils import indexable
 from tqdm import tqdm
 
 from skhyperfusion._splits import make_splitter
-from skhyperfusion._validation import HasMethods, did_you_mean, listing, show
+from skhyperfusion._validation import HasMethods, known, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
 
@@ -126,11 +126,7 @@ def compare_estimators(
     True
     """
     estimators = _checked_estimators(estimators)
-    if reference is not None and reference not in estimators:
-        raise ValueError(
-            f"reference={show(reference)} is none of {listing(estimators, noun='method')}"
-            f"{did_you_mean(reference, estimators) or '.'}"
-        )
+    known("reference", reference, list(estimators), "method")
     check_confidence(confidence)
     X, y, groups = indexable(X, y, groups)
     first = next(iter(estimators.values()))

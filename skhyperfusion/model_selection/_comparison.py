@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._validation import Number, did_you_mean, listing, show
+from skhyperfusion._plotting import import_pyplot
+from skhyperfusion._validation import Number, known, listing, show
 from skhyperfusion.model_selection._statistics import (
     corrected_interval,
     corrected_t_test,
@@ -73,9 +74,7 @@ class Comparison:
         self.scores = scores.reset_index(drop=True)
         self.methods = list(dict.fromkeys(self.scores["method"]))
         self.metrics = list(dict.fromkeys(self.scores["metric"]))
-        self.reference = (
-            self.methods[0] if reference is None else _known(reference, self.methods, "reference")
-        )
+        self.reference = known("reference", reference, self.methods, "method")
         self.confidence = confidence
 
     def table(self, metric=None):
@@ -137,9 +136,8 @@ class Comparison:
         matplotlib.axes.Axes
             The first method is at the top.
         """
-        import matplotlib.pyplot as plt
-
-        metric = self.metrics[0] if metric is None else _known(metric, self.metrics, "metric")
+        plt = import_pyplot("Comparison.plot")
+        metric = known("metric", metric, self.metrics, "metric")
         if ax is None:
             _, ax = plt.subplots(figsize=(6, 1 + 0.4 * len(self.methods)), layout="constrained")
         table, wide = self.table(metric), self._wide(metric)
@@ -165,7 +163,7 @@ class Comparison:
 
     def _wide(self, metric):
         """Scores of one metric: folds by methods, NaN where a fit is missing."""
-        metric = self.metrics[0] if metric is None else _known(metric, self.metrics, "metric")
+        metric = known("metric", metric, self.metrics, "metric")
         rows = self.scores[self.scores["metric"] == metric]
         return rows.pivot(index="fold", columns="method", values="score")
 
@@ -228,12 +226,3 @@ def _present(scores):
             f"A table of scores needs the columns {SCORE_COLUMNS}; it lacks {listing(absent, noun='column')}."
         )
     return [name for name in SCORE_COLUMNS if name in scores]
-
-
-def _known(name, names, what):
-    if name not in names:
-        raise ValueError(
-            f"{what}={show(name)} is none of {listing(names, noun=what if what == 'metric' else 'method')}"
-            f"{did_you_mean(name, names) or '.'}"
-        )
-    return name
