@@ -7,7 +7,7 @@ import pandas as pd
 import sklearn
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
-from sklearn.utils import _safe_indexing, get_tags, indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import (
     _check_method_params,
@@ -15,10 +15,10 @@ from sklearn.utils.validation import (
     _num_samples,
     check_is_fitted,
     column_or_1d,
-    has_fit_parameter,
 )
 from tqdm import tqdm
 
+from skhyperfusion._delegation import passed, take_over_tags, unrouted_fit_params
 from skhyperfusion._target import check_values
 from skhyperfusion._validation import Boolean, HasMethods, Number, check_parameters
 from skhyperfusion.brain_age._balanced import balanced_splits, balanced_splitter
@@ -211,26 +211,16 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _fit_params(self, sample_weight, groups):
         """Return what the regressor's ``fit`` gets besides X and y."""
-        given = {"sample_weight": sample_weight, "groups": groups}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = passed(sample_weight=sample_weight, groups=groups)
         if sklearn.get_config()["enable_metadata_routing"]:
             return process_routing(self, "fit", **given).regressor.fit
-        if sample_weight is not None and not has_fit_parameter(self.regressor, "sample_weight"):
-            raise TypeError(
-                f"sample_weight was passed, but fit of {type(self.regressor).__name__} does not take it. "
-                "Leave it out, or (for a pipeline) use metadata routing."
-            )
-        return {name: value for name, value in given.items() if has_fit_parameter(self.regressor, name)}
+        return unrouted_fit_params(self.regressor, given)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "bias_")
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        own = get_tags(self.regressor)
-        tags.input_tags = own.input_tags
-        tags.non_deterministic = own.non_deterministic
-        return tags
+        return take_over_tags(super().__sklearn_tags__(), self.regressor)
 
 
 def _fit_and_predict(regressor, X, y, train, test, params):

@@ -14,15 +14,12 @@ from sklearn.base import (
     is_classifier,
 )
 from sklearn.metrics import check_scoring
-from sklearn.utils import Bunch, _safe_indexing, get_tags, indexable
+from sklearn.utils import Bunch, _safe_indexing, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import (
-    _check_method_params,
-    _check_sample_weight,
-    has_fit_parameter,
-)
+from sklearn.utils.validation import _check_method_params, _check_sample_weight
 from tqdm import tqdm
 
+from skhyperfusion._delegation import passed, take_over_tags, unrouted_fit_params
 from skhyperfusion._splits import make_splitter
 from skhyperfusion._validation import Boolean, HasMethods, Nothing, Number, check_parameters
 
@@ -92,8 +89,7 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
 
     def _route(self, sample_weight, groups, params):
         """Who gets what: a Bunch with ``estimator.fit``, ``splitter.split`` and ``scorer.score``."""
-        given = {"sample_weight": sample_weight, "groups": groups}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = passed(sample_weight=sample_weight, groups=groups)
         if sklearn.get_config()["enable_metadata_routing"]:
             routed = process_routing(self, "fit", **params, **given)
             return Bunch(
@@ -106,13 +102,8 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
                 f"{type(self).__name__}.fit got {sorted(params)}; besides sample_weight and groups it takes "
                 "parameters only with metadata routing: sklearn.set_config(enable_metadata_routing=True)."
             )
-        if sample_weight is not None and not has_fit_parameter(self.estimator, "sample_weight"):
-            raise TypeError(
-                f"sample_weight was passed, but fit of {type(self.estimator).__name__} does not take it. "
-                "Leave it out, or (for a pipeline) use metadata routing."
-            )
-        to_fit = {name: value for name, value in given.items() if has_fit_parameter(self.estimator, name)}
-        to_split = {} if groups is None else {"groups": groups}
+        to_fit = unrouted_fit_params(self.estimator, given)
+        to_split = passed(groups=groups)
         return Bunch(estimator=Bunch(fit=to_fit), splitter=Bunch(split=to_split), scorer=Bunch(score={}))
 
     def get_metadata_routing(self):
@@ -162,11 +153,7 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         return hasattr(self, "estimators_")
 
     def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        own = get_tags(self.estimator)
-        tags.input_tags = own.input_tags
-        tags.non_deterministic = own.non_deterministic
-        return tags
+        return take_over_tags(super().__sklearn_tags__(), self.estimator)
 
 
 def _fit_and_score(estimator, X, y, train, test, fold, fit_params, scorer, score_params):
