@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
@@ -21,7 +20,7 @@ from skhyperfusion._table import TabularPreprocessor
 from skhyperfusion._training._callbacks import ValidationScore
 from skhyperfusion._training._device import resolve_precision, seeded, spread_device
 from skhyperfusion._training._train import train
-from skhyperfusion._validation import check_parameters
+from skhyperfusion._validation import check_parameters, private_random_state
 from skhyperfusion.images._augmentation import make_augmentation
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
@@ -59,7 +58,7 @@ class BaseHyperFusion(BaseEstimator):
         if not self._continues() and hasattr(self, "net_"):
             del self.net_  # an interrupted refit must not pass for a fitted estimator
 
-        random_state = self._private_random_state()
+        random_state = private_random_state(self.random_state)
         encoder, groups = self._start_encoder(frame, groups)
         train_rows, valid_rows = self._hold_out(target, groups, random_state)
         dataset = self._encode_training(encoder, frame, target, weight, train_rows, valid_rows)
@@ -124,12 +123,6 @@ class BaseHyperFusion(BaseEstimator):
 
     def _continues(self):
         return self.warm_start and hasattr(self, "net_")
-
-    def _private_random_state(self):
-        # None means fresh entropy: NumPy's global state is neither read nor changed.
-        if self.random_state is None:
-            return np.random.RandomState()
-        return check_random_state(self.random_state)
 
     def _start_encoder(self, frame, groups):
         """Settle which column plays which part: (RowEncoder, groups)."""
@@ -210,7 +203,7 @@ class BaseHyperFusion(BaseEstimator):
 
     def _start_network(self, encoder, dataset, train_rows, device, random_state):
         if self._continues():
-            return self.module_.train()
+            return self.module_
         spec = encoder.image_spec
         module = FusionNetwork(
             backbone=self.backbone,
@@ -323,20 +316,20 @@ class BaseHyperFusion(BaseEstimator):
     def _outputs(self, X, method="forward"):
         """Run the network over the rows of X: (n, V, K) in float64, one result per view."""
         check_is_fitted(self, "net_")
-        frame = check_table(self, X, reset=False)
-        source = self._encoder.open_images(frame, verbose=self.verbose)
-        tabular = self._encoder.encode_table(frame, source)
-        dataset = FusionDataset(
-            images=source,
-            tabular=None if tabular is None else torch.from_numpy(tabular),
-            dtype=torch.float64,
-        )
         return predict_outputs(
             self.module_,
-            dataset,
+            self._encode_rows(check_table(self, X, reset=False), torch.float64),
             device=spread_device(self.device, fitted=True),
             batch_size=self.batch_size,
             method=method,
+        )
+
+    def _encode_rows(self, frame, dtype):
+        """Encode rows, without targets, by what was learned at the fit."""
+        source = self._encoder.open_images(frame, verbose=self.verbose)
+        tabular = self._encoder.encode_table(frame, source)
+        return FusionDataset(
+            images=source, tabular=None if tabular is None else torch.from_numpy(tabular), dtype=dtype
         )
 
     def __sklearn_is_fitted__(self):

@@ -6,7 +6,7 @@ import fnmatch
 import numpy as np
 import pandas as pd
 from scipy.stats import differential_entropy
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -20,6 +20,7 @@ from skhyperfusion._validation import (
     RandomState,
     SequenceOf,
     check_argument,
+    private_random_state,
     show,
 )
 from skhyperfusion.inspection._probe import Probe, probe_losses
@@ -140,7 +141,7 @@ def layer_sensitivity(
     names, skipped = _choose(parts, layers)
     every = resolve_layers(parts, "*", NAME)
     rows = ScoredRows(estimator, X, y, sample_weight, caller=NAME, dtype=next(network.parameters()).dtype)
-    entropy = _private(random_state).randint(2**31)
+    entropy = private_random_state(random_state).randint(2**31)
     probes = [
         Probe(parts.get_submodule(name), _seeds(entropy, every.index(name), n_repeats)) for name in names
     ]
@@ -192,11 +193,6 @@ def _choose(parts, layers):
             f"{error} An external layer has no weights to re-initialise: to score it, fit the same network "
             "with fusion='image'."
         ) from None
-
-
-def _private(random_state):
-    # None means fresh entropy: NumPy's global state is neither read nor changed.
-    return np.random.RandomState() if random_state is None else check_random_state(random_state)
 
 
 def _seeds(entropy, position, n_repeats):

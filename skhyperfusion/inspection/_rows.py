@@ -6,7 +6,6 @@ from sklearn.utils.validation import _check_sample_weight
 from torch.nn import functional as F
 
 from skhyperfusion._columns import check_table
-from skhyperfusion._dataset import FusionDataset
 from skhyperfusion._target import check_labels, check_values
 from skhyperfusion._validation import listing
 
@@ -46,12 +45,7 @@ class ScoredRows:
         else:
             target = _scaled(estimator, check_values(y, frame.index, name=caller))
         weight = estimator._row_weights(target[kept], weight[kept])
-        frame = frame.iloc[kept]
-        source = estimator._encoder.open_images(frame, verbose=estimator.verbose)
-        tabular = estimator._encoder.encode_table(frame, source)
-        self.dataset = FusionDataset(
-            images=source, tabular=None if tabular is None else torch.from_numpy(tabular), dtype=dtype
-        )
+        self.dataset = estimator._encode_rows(frame.iloc[kept], dtype)
         self.target = torch.from_numpy(target[kept])
         self.weight = torch.from_numpy(weight / weight.mean())
 

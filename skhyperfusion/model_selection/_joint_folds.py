@@ -5,12 +5,19 @@ import warnings
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _num_samples, column_or_1d
 
 from skhyperfusion._cells import clean_tabular
 from skhyperfusion._frames import as_frame
-from skhyperfusion._validation import Boolean, Number, RandomState, did_you_mean, listing, show
+from skhyperfusion._validation import (
+    Boolean,
+    Number,
+    RandomState,
+    did_you_mean,
+    listing,
+    private_random_state,
+    show,
+)
 
 MAX_PASSES = 10  # over the groups, to move each to a better fold; two or three are enough in practice
 # What the target and the sizes of the folds count against a column. With 120 groups of 1 to 4 rows, 1 left
@@ -148,13 +155,7 @@ class JointStratifiedKFold(BaseCrossValidator):
         levels = [target, *self._column_codes(X)]
         cells = _joint_codes(levels)
         levels = np.column_stack([target, np.zeros_like(target), *levels[1:], cells])
-        random_state = None
-        if self.shuffle:
-            random_state = (
-                np.random.RandomState()
-                if self.random_state is None
-                else check_random_state(self.random_state)
-            )
+        random_state = private_random_state(self.random_state) if self.shuffle else None
         if groups is None:
             return _deal_rows(levels, self.n_splits, random_state)
         units = _group_codes(groups)
