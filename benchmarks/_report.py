@@ -38,20 +38,31 @@ def workers(n_jobs):
     return joblib.parallel_config("loky", n_jobs=n_jobs)
 
 
-def save(folder, name, comparisons):
-    """Write every fold's scores and the versions that gave them."""
+def write(folder, name, **content):
+    """Write figures, with the versions and the machine that gave them; return the path."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
+    made_by = {
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "sklearn": sklearn.__version__,
         },
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
-        "scores": {title: c.scores.to_dict("records") for title, c in comparisons.items()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.machine(),
+            "load": round(os.getloadavg()[0], 1),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
     }
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1, default=float))
+    path.write_text(json.dumps(made_by | content, indent=1, default=float) + "\n")
+    return path
+
+
+def save(folder, name, comparisons):
+    """Write every fold's scores."""
+    scores = {title: c.scores.to_dict("records") for title, c in comparisons.items()}
+    path = write(folder, name, scores=scores)
     print(f"\nScores of every fold: {path.name} in {folder.name}/")
 
 

@@ -2,17 +2,14 @@
 
 import argparse
 import contextlib
-import json
 import os
-import platform
 import statistics
 import time
 from pathlib import Path
 
 import pandas as pd
 import torch
-
-RESULTS = Path(__file__).parent / "results"
+from _report import RESULTS, write
 
 
 def parser(description, repeats=5):
@@ -71,19 +68,6 @@ def show(title, rows):
 
 def save(arguments, name, rows, **more):
     """Write rows of figures, and what they were measured with."""
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    content = {
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "machine": {
-            "cores": os.cpu_count(),
-            "processor": platform.machine(),
-            "load": round(os.getloadavg()[0], 1),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-        "arguments": {key: value for key, value in vars(arguments).items() if key != "results"},
-        "rows": rows,
-        **more,
-    }
-    path = arguments.results / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1, default=float) + "\n")
+    given = {key: value for key, value in vars(arguments).items() if key != "results"}
+    path = write(arguments.results, name, arguments=given, rows=rows, **more)
     print(f"Written: {path.name} in {path.parent.name}/")

@@ -12,6 +12,7 @@ import torch
 from _speed import parser, save, show, take_turns, threads
 
 from skhyperfusion import HyperFusionClassifier
+from skhyperfusion._inference import channels_last, lay_out
 from skhyperfusion._training._callbacks import cosine_with_warm_up
 from skhyperfusion.nn import FusionNetwork
 
@@ -40,18 +41,16 @@ def bare_loop(images, table, target, base_channels, epochs):
         in_channels=1,
         spatial_shape=images.shape[2:],
         base_channels=base_channels,
+        hyper_depth=0,
     )
     network.initialize(table)
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d | torch.nn.Conv3d):
-            layer.weight.data = layer.weight.data.contiguous(memory_format=formats[images.ndim])
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2, fused=True)
+    lay_out(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2, fused=True)
     n_steps = epochs * (len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_with_warm_up(step, n_steps))
     for _ in range(epochs):
         for rows in torch.randperm(len(images)).split(BATCH):
-            image = images[rows].contiguous(memory_format=formats[images.ndim])
+            image = images[rows].contiguous(memory_format=channels_last(images))
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(network(image, table[rows]), target[rows])
             loss.backward()

@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 import torch
 from _speed import parser, save, show, take_turns
-from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from training_step import DROPOUT, LoopedLayer
+from training_step import DROPOUT, loop_over_samples
 
 from skhyperfusion import HyperFusionClassifier
+from skhyperfusion._inference import lay_out
 from skhyperfusion.nn import FusionNetwork
-from skhyperfusion.nn._externalize import ExternalLayer
 
 # name: settings of the network, shape, batch, encoded columns, outputs
 TASKS = {
@@ -53,16 +52,6 @@ class Step:
         self.optimizer.step()
 
 
-def looped(network):
-    """Return a copy whose external layers are loops, in the default memory layout."""
-    network = copy.deepcopy(network)
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, ExternalLayer):
-                setattr(module, name, LoopedLayer(child))
-    return network
-
-
 def step_row(name, repeats, device, tiny):
     """Time one task's step, ours and the loop's."""
     settings, shape, batch, n_columns, n_outputs = TASKS[name]
@@ -73,10 +62,10 @@ def step_row(name, repeats, device, tiny):
     ).to(device)
     image = torch.randn(batch, 1, *shape, device=device)
     table = torch.randn(batch, n_columns, device=device)
-    loop = Step(looped(network), image, table, "float32")
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv3d):
-            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
+    looped = copy.deepcopy(network)  # in the default memory layout
+    loop_over_samples(looped)
+    loop = Step(looped, image, table, "float32")
+    lay_out(network)
     last = image.contiguous(memory_format=torch.channels_last_3d)
     ours = Step(network, last, table, "bfloat16")
     with FlopCounterMode(display=False) as counter:

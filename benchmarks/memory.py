@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from _report import parser
+from _report import parser, write
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion.datasets import make_brain_cohort
@@ -75,8 +75,7 @@ def main():
     for place in ("cache_dir", "memory"):
         ratio = rows[place, many]["fit"] / rows[place, few]["fit"]
         print(f"{place}: {GROWTH} times as many scans, {ratio:.2f} times the memory")
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    table.reset_index().to_json(arguments.results / "memory.json", orient="records", indent=1)
+    write(arguments.results, "memory", rows=table.reset_index().to_dict("records"))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from skhyperfusion._inference import lay_out
 from skhyperfusion.nn import ExternalLinear, FusionNetwork
 from skhyperfusion.nn._externalize import ExternalLayer
 from skhyperfusion.nn._hypernetwork import look_up
@@ -42,20 +43,24 @@ class LoopedLayer(nn.Module):
         return torch.cat([function(x, w, b, **self.settings) for x, w, b in triples])
 
 
+def loop_over_samples(network):
+    """Put a `LoopedLayer` in the place of every external layer."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, ExternalLayer):
+                setattr(module, name, LoopedLayer(child))
+
+
 def build(shape, base_channels, *, looped):
     """Return the network, its external layer looped or not."""
     network = FusionNetwork(
         n_tabular_features=18, n_outputs=3, in_channels=1, spatial_shape=shape,
         base_channels=base_channels, dropout=DROPOUT,
     )  # fmt: skip
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if looped and isinstance(child, ExternalLayer):
-                setattr(module, name, LoopedLayer(child))
-    if not looped:
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv3d):
-                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
+    if looped:
+        loop_over_samples(network)
+    else:
+        lay_out(network)
     return network
 
 

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import torch
+from torch import nn
 
 # Up to this many values per image the whole network is run in float64, a batch at a time; above it the
 # images are read one at a time in float32, which costs nothing there, since one image fills the cores.
@@ -72,3 +73,10 @@ def channels_last(image):
     """Memory format in which convolutions of such a tensor run fastest: (B, C, *S) -> format."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return formats.get(image.ndim, torch.contiguous_format)
+
+
+def lay_out(module):
+    """Lay the weights of convolutions out as they run fastest."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            layer.weight.data = layer.weight.data.contiguous(memory_format=channels_last(layer.weight))

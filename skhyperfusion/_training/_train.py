@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skhyperfusion._dataset import BatchSampler
-from skhyperfusion._inference import channels_last
+from skhyperfusion._inference import lay_out
 from skhyperfusion._training._callbacks import BestEpoch, EpochLog, history_row, schedule
 from skhyperfusion._training._net import FusionNet
 
@@ -134,9 +134,7 @@ def _prepare(module, precision):
     """Set the type of the weights, and lay convolutions out as they run fastest."""
     if precision == "float64":
         return module.double()
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            layer.weight.data = layer.weight.data.contiguous(memory_format=channels_last(layer.weight))
+    lay_out(module)
     return module.float()
 
 
