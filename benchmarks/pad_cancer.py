@@ -46,6 +46,8 @@ def main():
     arguments.add_argument("--epochs", type=int, default=40)
     arguments.add_argument("--base-channels", type=int, default=8)
     arguments.add_argument("--side", type=int, default=64, help="pixels of a photo's side")
+    arguments.add_argument("--backbone", choices=("resnet", "vgg"), default="resnet")
+    arguments.add_argument("--hyper-depth", type=int, default=0)
     arguments.add_argument("--complete", action="store_true", help="only the lesions with a history")
     arguments = arguments.parse_args()
     X, y, patients = read_lesions(real_data("pad-ufes-20-small"), arguments.complete)
@@ -55,7 +57,9 @@ def main():
         # As stored: colour and brightness are what one looks for, and the default takes the latter away.
         "image_loader": ImageLoader(shape=(arguments.side, arguments.side), intensity=None),
         "augmentation": "light",
+        "backbone": arguments.backbone,
         "base_channels": arguments.base_channels,
+        "hyper_depth": arguments.hyper_depth,
         "max_epochs": arguments.epochs,
         "random_state": arguments.seed,
     }
