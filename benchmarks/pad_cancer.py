@@ -48,6 +48,7 @@ def main():
     arguments.add_argument("--side", type=int, default=64, help="pixels of a photo's side")
     arguments.add_argument("--backbone", choices=("resnet", "vgg"), default="resnet")
     arguments.add_argument("--hyper-depth", type=int, default=0)
+    arguments.add_argument("--fusions", nargs="+", default=["hyper", "concat", "image", "tabular"])
     arguments.add_argument("--complete", action="store_true", help="only the lesions with a history")
     arguments = arguments.parse_args()
     X, y, patients = read_lesions(real_data("pad-ufes-20-small"), arguments.complete)
@@ -63,9 +64,7 @@ def main():
         "max_epochs": arguments.epochs,
         "random_state": arguments.seed,
     }
-    methods = {
-        f: HyperFusionClassifier(fusion=f, **settings) for f in ("hyper", "concat", "image", "tabular")
-    }
+    methods = {f: HyperFusionClassifier(fusion=f, **settings) for f in arguments.fusions}
     methods["logistic regression (table)"] = make_pipeline(
         TabularPreprocessor(image_columns="photo"),
         FunctionTransformer(without_photo),
