@@ -312,7 +312,7 @@ def known(parameter, name, names, noun):
     >>> known("metric", "acuracy", ["accuracy", "roc_auc"], "metric")
     Traceback (most recent call last):
     ...
-    ValueError: metric='acuracy' is none of the 2 metrics 'accuracy', 'roc_auc'; did you mean 'accuracy'?
+    ValueError: metric='acuracy' is none of 2 metrics: 'accuracy', 'roc_auc'; did you mean 'accuracy'?
     """
     if name is None:
         return names[0]
