@@ -17,6 +17,7 @@ from skhyperfusion._columns import resolve_columns
 from skhyperfusion._frames import as_frame
 from skhyperfusion._validation import listing
 from skhyperfusion.images._agreement import SPACING_TOLERANCE
+from skhyperfusion.images._asymmetry import against_the_others, asymmetry
 from skhyperfusion.images._cells import Cell, check_cell, read_cells
 from skhyperfusion.images._geometry import Grid, check_affine, orient_grid, orient_voxels
 from skhyperfusion.images._loader import ImageLoader
@@ -78,6 +79,7 @@ class _Image:
     n_not_finite: int | None = None
     content: str | None = None
     mirrored: str | None = None
+    asymmetry: np.ndarray | None = None
     flags: list[tuple[str, str]] = field(default_factory=list)
 
     def flag(self, kind: str, text: str | None = None) -> None:
@@ -113,9 +115,17 @@ def check_images(
         ``shape``, ``n_channels``, ``spacing`` (mm), ``orientation`` (as stored), ``min``, ``max``, ``mean``,
         ``n_not_finite`` (NaN or infinite voxels) and ``flags``, a text, empty where nothing is odd: an
         absent or unreadable file; a shape, spacing, orientation or range unlike most; NaN; an empty or
-        constant image; the same voxels as another, or their mirror image from left to right. ``kinds``: the
-        same flags as a list of short names.
+        constant image; the same voxels as another, or their mirror image from left to right; left and right
+        perhaps swapped. ``kinds``: the same flags as a list of short names.
         ``report.summary()`` says it in a few lines.
+
+    Notes
+    -----
+    Left and right are judged in sets of 40 scans (3-D) and more, by how one half differs from the other: an
+    image is flagged where that runs against the mean of all others, if most resemble each other in it at
+    all. Of 125 brains of IXI, each turned in its turn, 96 % were found, and one was flagged as it came; of
+    40, 86 % were found, and 1 to 2 % flagged as they came. So a flag is a reason to look, not a proof, and
+    bodies and lesions may have no such common asymmetry.
 
     Examples
     --------
@@ -224,6 +234,7 @@ def _measure(found: _Image, voxels: np.ndarray) -> None:
     found.content = _digest(voxels)
     # Left to right: X of a volume, the width of a picture.
     found.mirrored = _digest(np.flip(voxels, 1 if voxels.ndim == 4 else 2))
+    found.asymmetry = None if found.n_not_finite else asymmetry(voxels)
 
 
 def _digest(voxels: np.ndarray) -> str:
@@ -263,6 +274,16 @@ def _compare(images: list[_Image]) -> None:
         mirrors = [other for other in twins.get(image.mirrored, []) if other is not image]
         if mirrors and image.mirrored != image.content:
             image.flag("mirror image of another", f"mirror image of {_name(mirrors[0].cell)}")
+    for column in dict.fromkeys(image.cell.column for image in good):
+        # An array without an affine has no left: which axis of it is X is not known.
+        told = [i for i in good if i.cell.column == column and i.orientation and i.asymmetry is not None]
+        odd, _ = against_the_others([image.asymmetry for image in told])
+        for image, is_odd in zip(told, odd, strict=True):
+            if is_odd:
+                image.flag(
+                    "left and right perhaps swapped",
+                    "asymmetric the other way round than most: left and right are perhaps swapped",
+                )
 
 
 def _flag_unlike(
