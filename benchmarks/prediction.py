@@ -1,0 +1,100 @@
+"""Time `predict` on kept scans against a bare loop of forward passes, and its memory against the rows.
+
+    python benchmarks/prediction.py
+
+The loop has the finished tensors and reads them one by one, as `predict` does with images of this size, so
+that a row's prediction does not depend on the other rows. The peak memory is that of processes of their own,
+on some scans and on four times as many, with a cache on disk.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import torch
+from _speed import parser, save, show, take_turns, threads
+from memory import peak_megabytes
+
+from skhyperfusion import HyperFusionClassifier, ImageLoader
+from skhyperfusion._inference import channels_last
+from skhyperfusion.datasets import make_brain_cohort
+
+GROWTH = 4
+
+
+def forward_loop(model, images, table):
+    """Predict by hand, from tensors."""
+    module = model.module_.eval()
+    format = channels_last(images)
+    with torch.no_grad():
+        parts = [
+            module(image.contiguous(memory_format=format), row)
+            for image, row in zip(images.split(1), table.split(1), strict=True)
+        ]
+    return torch.cat(parts).argmax(1)
+
+
+def predict_alone(model, table):
+    """Predict in this process, and print its peak memory."""
+    joblib.load(model).predict(pd.read_pickle(table))
+    print(json.dumps(peak_megabytes()))
+
+
+def peak(model, table, folder):
+    """Peak memory in MB of a process that predicts the rows of a table."""
+    path = folder / "rows.pkl"
+    table.to_pickle(path)
+    command = [sys.executable, __file__, "--model", str(folder / model), "--rows", str(path)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main():
+    """Time both sides, measure the memory, print the table and save it."""
+    arguments = parser(__doc__.splitlines()[0])
+    arguments.add_argument("--scans", type=int, default=1000)
+    arguments.add_argument("--side", type=int, default=32, help="voxels of a scan's side")
+    arguments.add_argument("--model", type=Path, help=argparse.SUPPRESS)
+    arguments.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
+    arguments = arguments.parse_args()
+    if arguments.model:
+        predict_alone(arguments.model, arguments.rows)
+        return
+    n = 80 if arguments.quick else arguments.scans
+    with tempfile.TemporaryDirectory() as folder, threads(arguments.threads):
+        folder = Path(folder)
+        cohort = make_brain_cohort(
+            n, shape=(arguments.side,) * 3, random_state=arguments.seed, directory=folder / "scans"
+        )
+        X, y = cohort.data, cohort.target
+        model = HyperFusionClassifier(base_channels=8, max_epochs=1, random_state=arguments.seed).fit(X, y)
+        encoder = model._encoder
+        source = encoder.open_images(X)
+        images = torch.from_numpy(source.stack())[:, 0]
+        table = torch.from_numpy(encoder.encode_table(X, source)).float()
+        found = model.classes_[forward_loop(model, images, table)]
+        assert (found == model.predict(X)).all()
+        sides = {"loop": lambda: forward_loop(model, images, table), "predict": lambda: model.predict(X)}
+        medians = take_turns(sides, 2 if arguments.quick else arguments.repeats)
+        few = n // GROWTH
+        model.set_params(image_loader=ImageLoader(cache_dir=folder / "cache")).fit(X, y)
+        joblib.dump(model, folder / "model")
+        row = {
+            "scans": n,
+            "loop_ms": 1e3 * medians["loop"][0] / n,
+            "predict_ms": 1e3 * medians["predict"][0] / n,
+            "times": medians["predict"][0] / medians["loop"][0],
+            "times_processor": medians["predict"][1] / medians["loop"][1],
+            f"mb_of_{few}": peak("model", X.head(few), folder),
+            f"mb_of_{n}": peak("model", X, folder),
+        }
+    show(f"Prediction of kept scans of {arguments.side}^3, milliseconds a scan", [row])
+    save(arguments, "prediction", [row])
+
+
+if __name__ == "__main__":
+    main()
