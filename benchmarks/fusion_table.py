@@ -1,0 +1,90 @@
+"""The paper's table on our own data: a row for each method, four scores, and how sure the differences are.
+
+    python benchmarks/fusion_table.py
+    python benchmarks/fusion_table.py --variants
+    python benchmarks/fusion_table.py --data pad
+
+For each seed a fifth of the rows is the test part, and the rest is split in four folds; one model is
+fitted per fold, on the three others. Its scores on the fold that it did not see are compared over folds
+and seeds (corrected resampled t-test; Mann-Whitney U, as in the paper). The four models together, weighted
+by inverse entropy (for the age: their mean), are scored on the test part, beside the mean of the four
+alone. All methods have the same width, epochs and learning rate, and no early stopping: the last epoch
+counts.
+
+``--candidates N``: each method has the same first N settings of one list (learning rate and weight decay,
+for the boosting its L2 penalty). Within each fold's training rows, a fourth is held out and tells which is
+best (macro AUC or mean absolute error); with it the model is fitted on all of them. The rows that are
+scored have no part in it. With 1, the default, nobody is tuned.
+
+Every finished fit is kept at once in a file beside the report, with its predictions, under all its
+settings, the bytes of the images among them: run again, and it goes on where it stopped. The file knows
+nothing of the libraries' versions: remove it when these have changed.
+"""
+
+from _fusion_fits import CANDIDATES, methods, plan, run
+from _fusion_scores import compare, ensembles
+from _fusion_studies import cohort, ixi, pad
+from _report import parser, workers
+
+from skhyperfusion._parameters import FUSIONS
+
+STUDIES = {"cohort": cohort, "pad": pad, "ixi": ixi}
+DEFAULTS = {
+    "cohort": {"subjects": 750, "side": 24, "epochs": 40, "base_channels": 4, "classes": 3},
+    "pad": {"side": 64, "epochs": 40, "base_channels": 8},
+    "ixi": {"epochs": 60, "base_channels": 4},
+}
+QUICK = {"subjects": 60, "epochs": 2, "seeds": 1}
+QUICK_SIDE = {"cohort": 12, "pad": 16}
+ROWS = ["hyper", "concat", "film", "daft", "image", "tabular"]
+
+
+def read_arguments(given=None):
+    """Read the command line; what is not given is the study's own."""
+    arguments = parser(__doc__.splitlines()[0])
+    arguments.add_argument("--data", choices=list(STUDIES), default="cohort")
+    arguments.add_argument("--fusions", nargs="+", choices=FUSIONS, default=ROWS)
+    arguments.add_argument("--variants", action="store_true", help="hyper with pre-training, bilateral views")
+    arguments.add_argument("--seeds", type=int, help="splits in test part and folds (3)")
+    arguments.add_argument("--subjects", type=int, help="of the cohort (750), or the first of the others")
+    arguments.add_argument("--side", type=int, help="of a scan (cohort: 24 voxels) or photo (pad: 64 pixels)")
+    arguments.add_argument("--epochs", type=int)
+    arguments.add_argument("--base-channels", type=int)
+    arguments.add_argument("--classes", type=int, choices=(2, 3), help="of the cohort (3)")
+    arguments.add_argument("--candidates", type=int, choices=range(1, len(CANDIDATES) + 1), default=1)
+    arguments.add_argument("--quick", action="store_true", help="60 subjects, tiny images, 2 epochs, 1 seed")
+    read = arguments.parse_args(given)
+    defaults = {"subjects": None, "seeds": 3, **DEFAULTS[read.data]}
+    if read.quick:
+        defaults |= QUICK | ({"side": QUICK_SIDE[read.data]} if read.data in QUICK_SIDE else {})
+    for name in ("side", "classes"):
+        if name not in defaults and getattr(read, name) is not None:
+            arguments.error(f"--{name} says nothing to --data {read.data}; leave it out")
+    for name, value in defaults.items():
+        if getattr(read, name) is None:
+            setattr(read, name, value)
+    if "hyper" not in read.fusions:
+        arguments.error("the others are compared with hyper; name it among the --fusions")
+    return read
+
+
+def main():
+    """Fit what is missing, and write the tables."""
+    arguments = read_arguments()
+    study = STUDIES[arguments.data](arguments)
+    rows = methods(study, arguments.fusions, arguments.variants)
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    fits = plan(study, rows, seeds, arguments.candidates)
+    with workers(arguments.n_jobs):
+        results = run(
+            study, fits, arguments.results / f"fusion_table_{study.name}.fits.jsonl", arguments.n_jobs
+        )
+    comparison = compare(study, fits, results)
+    print(f"\n{study.title}")
+    for metric in comparison.metrics:
+        print(f"\n{metric}\n{comparison.table(metric).round(3).to_string()}")
+    print(f"\nTest part\n{ensembles(study, fits, results).round(3).to_string()}")
+
+
+if __name__ == "__main__":
+    main()
