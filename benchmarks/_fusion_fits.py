@@ -91,23 +91,24 @@ def _candidates(settings):
     return BOOSTING_CANDIDATES if settings.get("boosting") else CANDIDATES
 
 
-def run(study, fits, path, n_jobs):
-    """Do the fits that the file lacks; return the results of all, in the order of the fits."""
+def run(study, fits, path, finished=False):
+    """Do the fits that the file lacks, or none of them; return the finished fits and their results."""
     fingerprint = study.fingerprint()
     path.parent.mkdir(parents=True, exist_ok=True)
     file = ResultsFile(path)
     keys = [fit.key(fingerprint) for fit in fits]
     found = file.read()
     missing = [(key, fit) for key, fit in zip(keys, fits, strict=True) if key not in found]
-    jobs = [joblib.delayed(_fit)(study, key, fit) for key, fit in missing]
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-    with tqdm(total=len(fits), initial=len(fits) - len(missing), unit="fit") as bar:
+    jobs = [] if finished else [joblib.delayed(_fit)(study, key, fit) for key, fit in missing]
+    done = joblib.Parallel(return_as="generator_unordered")(jobs)
+    with tqdm(total=len(fits), initial=len(fits) - len(missing), unit="fit", disable=finished) as bar:
         for key, result in done:
             file.add(key, result)
             found[key] = result
             bar.set_postfix_str(f"{result['method']}, seed {result['seed']}, fold {result['fold']}")
             bar.update()
-    return [found[key] for key in keys]
+    there = [(fit, found[key]) for key, fit in zip(keys, fits, strict=True) if key in found]
+    return [fit for fit, _ in there], [result for _, result in there]
 
 
 def _fit(study, key, fit):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from _fusion_scores import BY_SHARE
 from _report import real_data
 from ixi_age import read_subjects
 from pad_cancer import read_lesions
@@ -67,7 +68,7 @@ def cohort(arguments):
         settings={"base_channels": arguments.base_channels, "max_epochs": arguments.epochs},
         loader={},
         best={
-            "balanced accuracy": made.best_score["balanced_accuracy"],
+            BY_SHARE: made.best_score["balanced_accuracy"],
             "macro AUC": made.best_score["roc_auc"],
         },
     )

@@ -38,10 +38,9 @@ def workers(n_jobs):
     return joblib.parallel_config("loky", n_jobs=n_jobs)
 
 
-def write(folder, name, **content):
-    """Write figures, with the versions and the machine that gave them; return the path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made_by = {
+def made_by():
+    """Tell the versions and the machine that give the figures."""
+    return {
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -54,8 +53,13 @@ def write(folder, name, **content):
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }
+
+
+def write(folder, name, **content):
+    """Write figures, with the versions and the machine that gave them; return the path."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(made_by | content, indent=1, default=float) + "\n")
+    path.write_text(json.dumps(made_by() | content, indent=1, default=float) + "\n")
     return path
 
 

@@ -22,7 +22,8 @@ nothing of the libraries' versions: remove it when these have changed.
 """
 
 from _fusion_fits import CANDIDATES, methods, plan, run
-from _fusion_scores import compare, ensembles
+from _fusion_report import write_report
+from _fusion_scores import compare, compare_ensembles, gains
 from _fusion_studies import cohort, ixi, pad
 from _report import parser, workers
 
@@ -36,6 +37,7 @@ DEFAULTS = {
 }
 QUICK = {"subjects": 60, "epochs": 2, "seeds": 1}
 QUICK_SIDE = {"cohort": 12, "pad": 16}
+SETTINGS = ["seed", "seeds", "side", "epochs", "base_channels", "candidates"]
 ROWS = ["hyper", "concat", "film", "daft", "image", "tabular"]
 
 
@@ -52,6 +54,7 @@ def read_arguments(given=None):
     arguments.add_argument("--base-channels", type=int)
     arguments.add_argument("--classes", type=int, choices=(2, 3), help="of the cohort (3)")
     arguments.add_argument("--candidates", type=int, choices=range(1, len(CANDIDATES) + 1), default=1)
+    arguments.add_argument("--finished", action="store_true", help="fit nothing, report what is there")
     arguments.add_argument("--quick", action="store_true", help="60 subjects, tiny images, 2 epochs, 1 seed")
     read = arguments.parse_args(given)
     defaults = {"subjects": None, "seeds": 3, **DEFAULTS[read.data]}
@@ -69,21 +72,24 @@ def read_arguments(given=None):
 
 
 def main():
-    """Fit what is missing, and write the tables."""
+    """Fit what is missing, and write the report."""
     arguments = read_arguments()
     study = STUDIES[arguments.data](arguments)
     rows = methods(study, arguments.fusions, arguments.variants)
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
-    fits = plan(study, rows, seeds, arguments.candidates)
+    planned = plan(study, rows, seeds, arguments.candidates)
+    name = f"fusion_table_{study.name}"
     with workers(arguments.n_jobs):
-        results = run(
-            study, fits, arguments.results / f"fusion_table_{study.name}.fits.jsonl", arguments.n_jobs
-        )
-    comparison = compare(study, fits, results)
-    print(f"\n{study.title}")
-    for metric in comparison.metrics:
-        print(f"\n{metric}\n{comparison.table(metric).round(3).to_string()}")
-    print(f"\nTest part\n{ensembles(study, fits, results).round(3).to_string()}")
+        fits, results = run(study, planned, arguments.results / f"{name}.fits.jsonl", arguments.finished)
+    if not any(fit.method == "hyper" for fit in fits):
+        raise SystemExit(f"No fit of hyper with these settings is finished in {name}.fits.jsonl.")
+    comparison, on_test = compare(study, fits, results), compare_ensembles(study, fits, results)
+    settings = {option: getattr(arguments, option) for option in SETTINGS if hasattr(arguments, option)}
+    settings |= {"finished fits": f"{len(fits)} of {len(planned)}"}
+    found = gains(comparison.scores, on_test)
+    report = f"{name}_quick" if arguments.quick else name
+    print(write_report(arguments.results, report, study, settings, comparison, on_test, found, results))
+    print(f"Written: {report}.md, .png and .json in {arguments.results.name}/")
 
 
 if __name__ == "__main__":
