@@ -275,9 +275,18 @@ class BaseHyperFusion(BaseEstimator):
             net_params=self._checked_net_params(),
             augmentation=augmentation,
             compile=self.compile,
+            lr_scales=self._lr_scales(module),
             verbose=self.verbose,
             **self._training_settings(device, random_state),
         )
+
+    def _lr_scales(self, module):
+        """Return what the learning rate of each generating matrix is multiplied by: name -> factor."""
+        scale = self.hyper_lr_scale
+        return {
+            name: 1 / n_read if scale == "auto" else float(scale)
+            for name, n_read in module.generator_matrices().items()
+        }
 
     def _training_settings(self, device, random_state):
         return {

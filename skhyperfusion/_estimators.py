@@ -90,6 +90,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         embedding_dim=8,
         shared_embedding=True,
         hyper_init="principled",
+        hyper_lr_scale="auto",
         pretrain_embedding=0,
         max_epochs=100,
         lr=3e-3,
@@ -126,6 +127,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         self.embedding_dim = embedding_dim
         self.shared_embedding = shared_embedding
         self.hyper_init = hyper_init
+        self.hyper_lr_scale = hyper_lr_scale
         self.pretrain_embedding = pretrain_embedding
         self.max_epochs = max_epochs
         self.lr = lr
@@ -326,6 +328,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         embedding_dim=8,
         shared_embedding=True,
         hyper_init="principled",
+        hyper_lr_scale="auto",
         pretrain_embedding=0,
         max_epochs=100,
         lr=3e-3,
@@ -362,6 +365,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         self.embedding_dim = embedding_dim
         self.shared_embedding = shared_embedding
         self.hyper_init = hyper_init
+        self.hyper_lr_scale = hyper_lr_scale
         self.pretrain_embedding = pretrain_embedding
         self.max_epochs = max_epochs
         self.lr = lr

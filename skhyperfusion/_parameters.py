@@ -41,6 +41,7 @@ PARAMETER_RULES = {
     "embedding_dim": [Number(int, 1)],
     "shared_embedding": [Boolean()],
     "hyper_init": [OneOf("principled", "residual")],
+    "hyper_lr_scale": [OneOf("auto"), Number(float, 0, closed="neither")],
     "pretrain_embedding": [Number(int, 0)],
     "max_epochs": [Number(int, 1)],
     "lr": [Number(float, 0, closed="neither")],
@@ -132,6 +133,10 @@ shared_embedding : bool, default=True
 hyper_init : {"principled", "residual"}, default="principled"
     Start of the weight generators: generated weights of the variance that a plain layer's would have,
     or a plain (pretrained, where the backbone is) layer with a small part that depends on the table.
+hyper_lr_scale : "auto" or float, default="auto"
+    Learning rate of the matrices that generate weights, as a multiple of ``lr``. "auto": one over the numbers
+    that the generator reads, so that a generated weight moves about as far in a step as any other; 1: as all
+    others, so that it moves the farther the wider the table is.
 pretrain_embedding : int, default=0
     Epochs in which the embedding network first learns the target from the table of the training rows alone,
     with a linear head that is then thrown away. Trained as the whole is, but at a learning rate of at least

@@ -163,6 +163,7 @@ def test_target_of_three_axes_is_refused(study):
         ({"embedding_dim": 0}, "'embedding_dim' parameter"),
         ({"shared_embedding": "yes"}, "'shared_embedding' parameter"),
         ({"hyper_init": "kaiming"}, "'hyper_init' parameter"),
+        ({"hyper_lr_scale": 0}, "'hyper_lr_scale' parameter"),
         ({"pretrain_embedding": -1}, "'pretrain_embedding' parameter"),
         ({"max_epochs": 0}, "'max_epochs' parameter"),
         ({"lr": 0}, "'lr' parameter"),

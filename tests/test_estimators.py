@@ -334,6 +334,7 @@ def test_class_weight_equals_the_sample_weight_it_stands_for(arrays):
         {"hyper_depth": 2, "hyper_width": 5},
         {"embedding_dim": 3},
         {"hyper_init": "residual"},
+        {"hyper_lr_scale": 1.0},
         {"pretrain_embedding": 2},
         {"max_epochs": 2},
         {"lr": 1e-2},
@@ -361,6 +362,25 @@ def test_parameter_changes_the_fitted_network(arrays, params):
     plain = {"hyper_depth": 1}  # with an embedding network, which some of them shape
     changed, default = small(**{**plain, **params}).fit(X, y), small(**plain).fit(X, y)
     assert not np.array_equal(changed.predict_proba(X), default.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("params", "factor"),
+    [({}, 1 / 2), ({"hyper_lr_scale": 0.3}, 0.3), ({"hyper_depth": 1, "embedding_dim": 5}, 1 / 5)],
+    ids=["auto", "number", "embedding"],
+)
+def test_hyper_lr_scale_sets_the_learning_rate_of_the_generating_matrices(arrays, params, factor):
+    X, y, _ = arrays
+    groups = {}
+
+    def watch(optimizer):
+        groups.update({len(g["params"]): g["lr"] for g in optimizer.param_groups})
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+
+    model = small(lr=0.01, lr_schedule=watch, **params).fit(X, y)
+    n_others = len(list(model.module_.parameters())) - 1
+    assert groups == {1: pytest.approx(0.01 * factor), n_others: 0.01}
+    assert model.history_["lr"].tolist() == [0.01] * 3  # that of the others
 
 
 def test_table_goes_straight_to_the_generators_by_default(arrays):

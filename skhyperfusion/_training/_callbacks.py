@@ -138,7 +138,7 @@ class EpochLog(Callback):
         self.stage = stage
 
     def on_epoch_end(self, net, **kwargs):
-        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+        net.history.record("lr", net.optimizer_.param_groups[-1]["lr"])
         if self.verbose > 0:
             print(_epoch_line(history_row(net.history[-1]), net.max_epochs, self.stage), flush=True)
 

@@ -49,6 +49,7 @@ def train(
     device="cpu",
     precision="float32",
     compile=False,
+    lr_scales=None,
     seed=0,
     verbose=0,
     stage="epoch",
@@ -71,6 +72,8 @@ def train(
         Used as they are: pass clones.
     net_params : dict, optional
         Further settings of the skorch net; they win over the ones made here.
+    lr_scales : dict of str to float, optional
+        Parameters with a learning rate of their own, as a multiple of ``lr``.
     stage : str
         What a printed line calls an epoch.
 
@@ -96,6 +99,10 @@ def train(
         "criterion__reduction": "none",
         "optimizer": OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer,
         "optimizer__weight_decay": weight_decay,
+        # With a star: torch.compile and accelerate put a prefix before every name.
+        "optimizer__param_groups": [
+            (f"*{name}", {"lr": lr * scale}) for name, scale in (lr_scales or {}).items() if scale != 1
+        ],
         "lr": lr,
         "max_epochs": max_epochs,
         "batch_size": batch_size,

@@ -8,7 +8,7 @@ from torch import nn
 
 from skhyperfusion.nn._fusion_base import Setting
 from skhyperfusion.nn._fusions import FUSIONS
-from skhyperfusion.nn._generator import INITIALISATIONS
+from skhyperfusion.nn._generator import INITIALISATIONS, AffineGenerator
 from skhyperfusion.nn._names import did_you_mean, listing
 from skhyperfusion.nn._norm import weighted_rows
 from skhyperfusion.nn._primary import build_primary
@@ -234,6 +234,14 @@ class FusionNetwork(nn.Module):
             )
         self.fusion.initialize(tabular, sample_weight)
         return self
+
+    def generator_matrices(self):
+        """Return the matrices G that generate weights: parameter name -> numbers that the generator reads."""
+        return {
+            f"{name}.weight_basis": module.embedding_dim
+            for name, module in self.named_modules()
+            if isinstance(module, AffineGenerator)
+        }
 
     @property
     def has_embedding(self):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from skhyperfusion.nn import FusionNetwork
 from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._norm import measure_statistics
 from skhyperfusion.nn._primary import BACKBONES
@@ -329,3 +330,14 @@ def test_channels_last_gives_the_same(make_fusion):
         net = net.to(memory_format=torch.channels_last_3d)
         out = net(image.contiguous(memory_format=torch.channels_last_3d), tabular)
         torch.testing.assert_close(out, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_generator_matrices_are_named_with_the_numbers_that_they_read():
+    settings = {"n_tabular_features": 5, "n_outputs": 2, "in_channels": 1, "spatial_shape": (8, 8)}
+    net = FusionNetwork(**settings, external_layers=["head.*"], hyper_depth=1, embedding_dim=3)
+    matrices = net.generator_matrices()
+    assert set(matrices.values()) == {3}
+    assert set(matrices) == {name for name, _ in net.named_parameters() if name.endswith("weight_basis")}
+    assert len(matrices) == 2
+    assert set(FusionNetwork(**settings, hyper_depth=0).generator_matrices().values()) == {5}
+    assert FusionNetwork(**settings, fusion="concat").generator_matrices() == {}
