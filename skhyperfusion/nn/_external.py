@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from skhyperfusion.nn._streaming import StreamedConv, Subsample
 
 STREAM_FROM = 32 << 20  # bytes of generated weights
+STREAM_POSITIONS = 256  # at most that many uses of each weight
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -92,9 +93,9 @@ class ExternalConv(nn.Module):
     Holds no parameters of its own: they are external, made by a hypernetwork.
 
     A kernel of one voxel without padding is a subsampling and a batched matrix product. Any other is one
-    convolution with a group for each sample; on a CPU it is a loop, with the weights made a few samples
-    at a time, where all samples' weights are larger than the caches. ``benchmarks/layer_speed.py`` times
-    the ways.
+    convolution with a group for each sample; on a CPU the weights are made and used a few at a time where all
+    of them are larger than the caches and each serves few positions. ``benchmarks/layer_speed.py`` times the
+    ways.
 
     Parameters
     ----------
@@ -201,17 +202,19 @@ class ExternalConv(nn.Module):
         return out if bias is None else out + bias.reshape(*bias.shape, *(1,) * self.spatial_dims)
 
     def prefers_streaming(self, image, weight_shape):
-        """Return whether a loop is cheaper than one convolution of all: on a CPU, for large weights.
+        """Return whether streaming is cheaper than one convolution of all: on a CPU, for large weights.
 
-        From `STREAM_FROM` bytes of weights up, writing them to memory and reading them again costs more
-        than the loop. Under autocast torch's convolution chooses the type, and torch.compile unrolls loops:
-        they keep to one convolution.
+        From `STREAM_FROM` bytes of weights up, writing them to memory and reading them again is dear, and
+        does not pay where each is used at no more than `STREAM_POSITIONS` positions. Under autocast torch's
+        convolution chooses the type, and torch.compile unrolls loops: they keep to one convolution.
         """
         if image.device.type != "cpu" or math.prod(weight_shape[2:]) == 1:
             return False
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             return False
-        return image.shape[0] * math.prod(weight_shape) * image.element_size() > STREAM_FROM
+        sizes = zip(image.shape[2:], self.stride, strict=True)
+        few = math.prod(math.ceil(size / step) for size, step in sizes) <= STREAM_POSITIONS
+        return few and image.shape[0] * math.prod(weight_shape) * image.element_size() > STREAM_FROM
 
     def _check(self, image, weight, bias):
         _check_rows("ExternalConv", image, weight, bias)

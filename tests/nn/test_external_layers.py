@@ -135,8 +135,12 @@ def test_conv_streams_large_weights_on_a_cpu_outside_of_autocast_only(monkeypatc
     assert not conv.prefers_streaming(image[:1], (4, 4, 3, 3))
     assert not conv.prefers_streaming(image, (4, 36, 1, 1))
     assert not conv.prefers_streaming(image.to("meta"), (4, 4, 3, 3))
+    monkeypatch.setattr(_external, "STREAM_POSITIONS", 63)
+    assert not conv.prefers_streaming(image, (4, 4, 3, 3))
+    halving = ExternalConv(spatial_dims=2, stride=2)
+    assert halving.prefers_streaming(image, (4, 4, 3, 3))
     with torch.autocast("cpu", torch.bfloat16):
-        assert not conv.prefers_streaming(image, (4, 4, 3, 3))
+        assert not halving.prefers_streaming(image, (4, 4, 3, 3))
 
 
 def test_subsampling_passes_gradcheck_and_keeps_every_other_position():
