@@ -1,8 +1,10 @@
 """Splits, methods and fits of the table of fusions; each fit's predictions are kept as soon as it ends."""
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -13,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from tqdm import tqdm
 
+import skhyperfusion
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader, TabularPreprocessor
 from skhyperfusion.model_selection import JointStratifiedKFold
 from skhyperfusion.model_selection._results_file import ResultsFile
@@ -27,6 +30,18 @@ VARIANTS = {
 # Learning rate and weight decay, of the boosting its L2 penalty; the first of each are the defaults.
 CANDIDATES = [(3e-3, 1e-2), (1e-3, 1e-2), (1e-2, 1e-2), (3e-3, 1e-1), (1e-3, 1e-1), (1e-2, 1e-1)]
 BOOSTING_CANDIDATES = [(0.1, 0.0), (0.03, 0.0), (0.3, 0.0), (0.1, 10.0), (0.03, 10.0), (0.3, 10.0)]
+
+
+def package_state():
+    """Hash the source of the package that is imported."""
+    folder = Path(skhyperfusion.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+PACKAGE = package_state()  # now: what is changed later is not what this process has imported
 
 
 @dataclass
@@ -77,18 +92,21 @@ def _split(study, rows, n_splits, seed):
         yield rows[train], rows[test]
 
 
-def plan(study, rows, seeds, n_candidates):
+def plan(study, rows, seeds, lr, n_candidates):
     """List the fits fold by fold, so that an interrupted run has whole folds."""
     return [
-        Fit(name, settings, _candidates(settings)[:n_candidates], seed, fold, *parts)
+        Fit(name, settings, _candidates(settings, lr)[:n_candidates], seed, fold, *parts)
         for seed in seeds
         for fold, parts in enumerate(splits(study, seed))
         for name, settings in rows.items()
     ]
 
 
-def _candidates(settings):
-    return BOOSTING_CANDIDATES if settings.get("boosting") else CANDIDATES
+def _candidates(settings, lr):
+    if settings.get("boosting"):
+        return BOOSTING_CANDIDATES
+    first = (lr, CANDIDATES[0][1])
+    return [first, *(candidate for candidate in CANDIDATES if candidate != first)]
 
 
 def run(study, fits, path, finished=False):
@@ -124,7 +142,7 @@ def _fit(study, key, fit):
         error.add_note(f"in the fit of {fit.method!r}, seed {fit.seed}, fold {fit.fold}")
         raise
     told = {"method": fit.method, "seed": fit.seed, "fold": fit.fold, "candidate": candidate}
-    return key, told | {"fit_seconds": seconds, **parts}
+    return key, told | {"package": PACKAGE, "fit_seconds": seconds, **parts}
 
 
 def _choose(study, fit):

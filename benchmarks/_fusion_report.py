@@ -1,5 +1,7 @@
 """The report of the table of fusions: Markdown, a picture, and the figures as JSON."""
 
+from collections import Counter
+
 import numpy as np
 from _fusion_fits import N_FOLDS
 from _fusion_scores import ALONE, ENSEMBLE
@@ -54,7 +56,8 @@ def markdown(name, study, settings, comparison, on_test, gains, results):
     parts = [
         f"# {study.title}",
         _protocol(study, settings),
-        f"{len(study.y)} rows. Settings: {told}. Made with {versions}; {_tuning(results, settings)}",
+        f"{len(study.y)} rows. Settings: {told}; {_tuning(results, settings)} Made with {versions}; "
+        f"{_packages(results)}",
         f"![Scores of the folds, means and 95 % intervals]({name}.png)",
         "## Each model on the fold that it did not see",
         "Mean ± standard deviation over the folds of all seeds; in brackets p against hyper by the corrected "
@@ -109,9 +112,8 @@ def _tuning(results, settings):
         return "nobody is tuned."
     chosen = {}
     for result in results:
-        found = chosen.setdefault(result["method"], {})
         rate = "{:g}/{:g}".format(*result["candidate"])
-        found[rate] = found.get(rate, 0) + 1
+        chosen.setdefault(result["method"], Counter())[rate] += 1
     listed = "; ".join(
         f"{method}: " + ", ".join(f"{rate} ({n})" for rate, n in found.items())
         for method, found in chosen.items()
@@ -119,6 +121,17 @@ def _tuning(results, settings):
     return (
         f"each method had {settings['candidates']} settings of learning rate and penalty, chosen in each "
         f"fold by a fourth of its training rows. Chosen (number of fits): {listed}."
+    )
+
+
+def _packages(results):
+    """Tell which states of the package made the fits, whose file knows nothing of what changed."""
+    counts = Counter(result.get("package", "not recorded") for result in results)
+    listed = ", ".join(f"{state} ({n})" for state, n in counts.items())
+    if len(counts) == 1:
+        return f"package's source and number of fits: {listed}."
+    return (
+        f"**the fits come from several states of the package's source: {listed}.** Remove the file of fits."
     )
 
 

@@ -11,14 +11,19 @@ by inverse entropy (for the age: their mean), are scored on the test part, besid
 alone. All methods have the same width, epochs and learning rate, and no early stopping: the last epoch
 counts.
 
+The settings of the cohort and of IXI are the estimators' defaults but for width and epochs, those of the
+photos are ``pad_cancer.py``'s, where learning rate and epochs were chosen by looking at other folds of the
+same rows.
+
 ``--candidates N``: each method has the same first N settings of one list (learning rate and weight decay,
 for the boosting its L2 penalty). Within each fold's training rows, a fourth is held out and tells which is
 best (macro AUC or mean absolute error); with it the model is fitted on all of them. The rows that are
 scored have no part in it. With 1, the default, nobody is tuned.
 
 Every finished fit is kept at once in a file beside the report, with its predictions, under all its
-settings, the bytes of the images among them: run again, and it goes on where it stopped. The file knows
-nothing of the libraries' versions: remove it when these have changed.
+settings, the bytes of the images among them: run again, and it goes on where it stopped; ``--finished``
+reports what is there without a fit. The file does not ask whether the package has changed since: the report
+tells whether the fits come from one state of its source, and if they do not, remove the file.
 """
 
 from _fusion_fits import CANDIDATES, methods, plan, run
@@ -31,13 +36,13 @@ from skhyperfusion._parameters import FUSIONS
 
 STUDIES = {"cohort": cohort, "pad": pad, "ixi": ixi}
 DEFAULTS = {
-    "cohort": {"subjects": 750, "side": 24, "epochs": 40, "base_channels": 4, "classes": 3},
-    "pad": {"side": 64, "epochs": 40, "base_channels": 8},
-    "ixi": {"epochs": 60, "base_channels": 4},
+    "cohort": {"subjects": 750, "side": 24, "epochs": 40, "base_channels": 4, "classes": 3, "lr": 3e-3},
+    "pad": {"side": 64, "epochs": 10, "base_channels": 8, "lr": 1e-3},
+    "ixi": {"epochs": 60, "base_channels": 4, "lr": 3e-3},
 }
 QUICK = {"subjects": 60, "epochs": 2, "seeds": 1}
 QUICK_SIDE = {"cohort": 12, "pad": 16}
-SETTINGS = ["seed", "seeds", "side", "epochs", "base_channels", "candidates"]
+SETTINGS = ["seed", "seeds", "side", "epochs", "lr", "base_channels", "candidates"]
 ROWS = ["hyper", "concat", "film", "daft", "image", "tabular"]
 
 
@@ -51,6 +56,7 @@ def read_arguments(given=None):
     arguments.add_argument("--subjects", type=int, help="of the cohort (750), or the first of the others")
     arguments.add_argument("--side", type=int, help="of a scan (cohort: 24 voxels) or photo (pad: 64 pixels)")
     arguments.add_argument("--epochs", type=int)
+    arguments.add_argument("--lr", type=float, help="of the networks, the first candidate")
     arguments.add_argument("--base-channels", type=int)
     arguments.add_argument("--classes", type=int, choices=(2, 3), help="of the cohort (3)")
     arguments.add_argument("--candidates", type=int, choices=range(1, len(CANDIDATES) + 1), default=1)
@@ -77,7 +83,7 @@ def main():
     study = STUDIES[arguments.data](arguments)
     rows = methods(study, arguments.fusions, arguments.variants)
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
-    planned = plan(study, rows, seeds, arguments.candidates)
+    planned = plan(study, rows, seeds, arguments.lr, arguments.candidates)
     name = f"fusion_table_{study.name}"
     with workers(arguments.n_jobs):
         fits, results = run(study, planned, arguments.results / f"{name}.fits.jsonl", arguments.finished)
