@@ -87,6 +87,7 @@ def pad(arguments):
         settings={
             "augmentation": "light",
             "base_channels": arguments.base_channels,
+            "hyper_init": "residual",
             "max_epochs": arguments.epochs,
         },
         loader={"shape": (arguments.side, arguments.side), "intensity": None},

@@ -37,7 +37,7 @@ from skhyperfusion._parameters import FUSIONS
 STUDIES = {"cohort": cohort, "pad": pad, "ixi": ixi}
 DEFAULTS = {
     "cohort": {"subjects": 750, "side": 24, "epochs": 40, "base_channels": 4, "classes": 3, "lr": 3e-3},
-    "pad": {"side": 64, "epochs": 10, "base_channels": 8, "lr": 1e-3},
+    "pad": {"side": 64, "epochs": 20, "base_channels": 8, "lr": 1e-3},
     "ixi": {"epochs": 60, "base_channels": 4, "lr": 3e-3},
 }
 QUICK = {"subjects": 60, "epochs": 2, "seeds": 1}
