@@ -7,6 +7,7 @@ import torch
 from sklearn.utils import ClassifierTags, RegressorTags
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.dataset import Dataset
 from skorch.exceptions import SkorchException
 from skorch.utils import to_device
 
@@ -150,6 +151,8 @@ class FusionNet(NeuralNet):
         if "batch" in cb_kwargs:  # skorch's scoring callbacks know inputs and targets, not weights
             inputs, (target, _) = cb_kwargs["batch"]
             cb_kwargs["batch"] = inputs, target
+        if method_name == "on_epoch_end":
+            cb_kwargs |= {name: _with_target(cb_kwargs[name]) for name in ("dataset_train", "dataset_valid")}
         try:
             super().notify(method_name, **cb_kwargs)
         except (KeyError, SkorchException) as error:
@@ -204,3 +207,10 @@ class FusionNet(NeuralNet):
 def _has_run_out(named_callback):
     callback = named_callback[1]
     return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+
+
+def _with_target(dataset):
+    """Show a data set to callbacks as one of skorch, which is where its scorers find the target."""
+    if dataset is None:
+        return None
+    return Dataset(dataset, dataset.target[dataset.rows].numpy(), length=len(dataset))

@@ -254,11 +254,13 @@ def test_scoring_of_skorch_scores_as_monitor_does(pictures, classifier, regresso
             EpochScoring(scoring, name="own", lower_is_better=False),
             BatchScoring(scoring, name="batch", lower_is_better=False),
             EpochScoring(scoring, name="seen", on_train=True),
+            EpochScoring(scoring, name="again", use_caching=False, lower_is_better=False),
         ],
         **HELD_OUT,
     ).fit(X, y, sample_weight=np.linspace(0.5, 2, 24))
     np.testing.assert_allclose(model.history_["own"], model.history_[f"valid_{scoring}"], rtol=1e-3)
     np.testing.assert_allclose(model.history_["batch"], model.history_["own"], rtol=1e-5)  # one batch
+    np.testing.assert_allclose(model.history_["again"], model.history_["own"], rtol=1e-5)
     assert np.isfinite(model.history_["seen"]).all()
 
 
