@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import joblib
@@ -36,6 +38,12 @@ def real_data(name):
 def workers(n_jobs):
     """Run fits side by side; loky gives each its share of the cores' threads."""
     return joblib.parallel_config("loky", n_jobs=n_jobs)
+
+
+def told_by_process(script, *arguments):
+    """Run a script in a process of its own, and return the JSON that it prints."""
+    command = [sys.executable, script, *map(str, arguments)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def made_by():

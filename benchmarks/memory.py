@@ -9,13 +9,12 @@ and once, to compare, with the images kept in memory. The peak after the imports
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pandas as pd
-from _report import parser, write
+from _report import parser, told_by_process, write
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion.datasets import make_brain_cohort
@@ -43,10 +42,8 @@ def measure(cohort, n_subjects, folder, *, on_disk):
     """Peak memory of a fit to the first subjects, in a fresh process."""
     table = folder / "table.pkl"
     cohort.data.assign(diagnosis=cohort.target).head(n_subjects).to_pickle(table)
-    arguments = [sys.executable, __file__, "--fit", str(table)]
-    if on_disk:
-        arguments += ["--cache-dir", str(folder / f"cache{n_subjects}")]
-    return json.loads(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+    cache = ["--cache-dir", folder / f"cache{n_subjects}"] if on_disk else []
+    return told_by_process(__file__, "--fit", table, *cache)
 
 
 def main():

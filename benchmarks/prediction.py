@@ -9,14 +9,13 @@ on some scans and on four times as many, with a cache on disk.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import joblib
 import pandas as pd
 import torch
+from _report import told_by_process
 from _speed import parser, save, show, take_turns, threads
 from memory import peak_megabytes
 
@@ -49,8 +48,7 @@ def peak(model, table, folder):
     """Peak memory in MB of a process that predicts the rows of a table."""
     path = folder / "rows.pkl"
     table.to_pickle(path)
-    command = [sys.executable, __file__, "--model", str(folder / model), "--rows", str(path)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return told_by_process(__file__, "--model", folder / model, "--rows", path)
 
 
 def main():
@@ -72,10 +70,8 @@ def main():
         )
         X, y = cohort.data, cohort.target
         model = HyperFusionClassifier(base_channels=8, max_epochs=1, random_state=arguments.seed).fit(X, y)
-        encoder = model._encoder
-        source = encoder.open_images(X)
-        images = torch.from_numpy(source.stack())[:, 0]
-        table = torch.from_numpy(encoder.encode_table(X, source)).float()
+        inputs, _ = model._encode_rows(X, torch.float32).__getitems__(range(n))
+        images, table = inputs["image"][:, 0], inputs["tabular"]
         found = model.classes_[forward_loop(model, images, table)]
         assert (found == model.predict(X)).all()
         sides = {"loop": lambda: forward_loop(model, images, table), "predict": lambda: model.predict(X)}
