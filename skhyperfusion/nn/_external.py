@@ -6,10 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skhyperfusion.nn._streaming import StreamedConv, Subsample
-
-STREAM_FROM = 32 << 20  # bytes of generated weights
-STREAM_POSITIONS = 256  # at most that many uses of each weight
+# On a CPU: bytes of images, weights and outputs that one call of torch's convolution is given. With more they
+# leave the caches, and each call asks the system for fresh memory.
+CALL_BYTES = 8 << 20
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -22,6 +21,23 @@ def _check_rows(name, input, weight, bias):
             f"weight {tuple(weight.shape)} and bias {None if bias is None else tuple(bias.shape)}; "
             f"the first axes must agree."
         )
+
+
+class Subsample(torch.autograd.Function):
+    """Every `step`-th position of each spatial axis; the gradient is written in one pass, not one an axis."""
+
+    @staticmethod
+    def forward(ctx, image, steps):
+        """Return the positions as a contiguous tensor."""
+        ctx.shape, ctx.where = image.shape, (..., *(slice(None, None, step) for step in steps))
+        return image[ctx.where].contiguous()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Put the gradient back into its places."""
+        whole = gradient.new_zeros(ctx.shape)
+        whole[ctx.where] = gradient
+        return whole, None
 
 
 class ExternalLinear(nn.Module):
@@ -81,21 +97,15 @@ class ExternalLinear(nn.Module):
         n_vectors = math.prod(input.shape[1:-1])
         return n_vectors == 1 and embedding_dim < input.shape[-1]
 
-    def prefers_streaming(self, input, weight_shape):
-        """Return False: one vector a sample goes by the basis, and many share the cost of a matrix."""
-        del input, weight_shape
-        return False
-
 
 class ExternalConv(nn.Module):
     """Convolution whose kernel and bias arrive with each sample.
 
     Holds no parameters of its own: they are external, made by a hypernetwork.
 
-    A kernel of one voxel without padding is a subsampling and a batched matrix product. Any other is one
-    convolution with a group for each sample; on a CPU the weights are made and used a few at a time where all
-    of them are larger than the caches and each serves few positions. ``benchmarks/layer_speed.py`` times the
-    ways.
+    A kernel of one voxel without padding is a subsampling and a batched matrix product. Any other is a
+    convolution with a group for each sample: of all samples at once, or on a CPU of as many as fit in the
+    caches, two at least. ``benchmarks/layer_speed.py`` times the ways.
 
     Parameters
     ----------
@@ -150,8 +160,31 @@ class ExternalConv(nn.Module):
         image, padding = self._pad(image, weight.shape[3:])
         if all(size == 1 for size in weight.shape[3:]) and not any(padding):
             return self._as_matmul(image, weight, bias)
+        sizes = self._samples_per_call(image, weight)
+        if len(sizes) == 1:
+            return self._grouped(image, weight, bias, padding)
+        biases = [None] * len(sizes) if bias is None else bias.split(sizes)
+        parts = zip(image.split(sizes), weight.split(sizes), biases, strict=True)
+        return torch.cat([self._grouped(*part, padding) for part in parts])
+
+    def _samples_per_call(self, image, weight):
+        """Divide the batch evenly among calls of some `CALL_BYTES`; nowhere else than on a CPU.
+
+        Never a sample by itself: torch hands small images to its fast convolution only from two groups up.
+        """
         n_samples = image.shape[0]
-        # One group per sample, (B, C, *S) -> (1, B*C, *S): the batch costs one call.
+        if image.device.type != "cpu" or torch.compiler.is_compiling():
+            return [n_samples]
+        shape = [math.ceil(size / step) for size, step in zip(image.shape[2:], self.stride, strict=True)]
+        values = math.prod(image.shape[1:]) + math.prod(weight.shape[1:]) + weight.shape[1] * math.prod(shape)
+        n_at_a_time = max(2, CALL_BYTES // (values * image.element_size()))
+        n_calls = max(1, min(math.ceil(n_samples / n_at_a_time), n_samples // 2))
+        size, rest = divmod(n_samples, n_calls)
+        return [size + 1] * rest + [size] * (n_calls - rest)
+
+    def _grouped(self, image, weight, bias, padding):
+        n_samples = image.shape[0]
+        # One group per sample, (B, C, *S) -> (1, B*C, *S): they cost one call.
         out = _CONV[self.spatial_dims](
             image.flatten(0, 1)[None],
             weight.flatten(0, 1),
@@ -192,29 +225,6 @@ class ExternalConv(nn.Module):
         building the weights.
         """
         return math.prod(image.shape[2:]) == 1 and embedding_dim <= 16
-
-    def streamed(self, image, embedding, weight_basis, weight_constant, bias=None):
-        """Convolve as `from_basis`, with the weights of a few samples at a time (`StreamedConv`)."""
-        image, padding = self._pad(image, weight_constant.shape[2:])
-        settings = {"stride": self.stride, "padding": padding, "dilation": self.dilation}
-        settings["groups"] = self.groups
-        out = StreamedConv.apply(image, embedding, weight_basis, weight_constant, settings)
-        return out if bias is None else out + bias.reshape(*bias.shape, *(1,) * self.spatial_dims)
-
-    def prefers_streaming(self, image, weight_shape):
-        """Return whether streaming is cheaper than one convolution of all: on a CPU, for large weights.
-
-        From `STREAM_FROM` bytes of weights up, writing them to memory and reading them again is dear, and
-        does not pay where each is used at no more than `STREAM_POSITIONS` positions. Under autocast torch's
-        convolution chooses the type, and torch.compile unrolls loops: they keep to one convolution.
-        """
-        if image.device.type != "cpu" or math.prod(weight_shape[2:]) == 1:
-            return False
-        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
-            return False
-        sizes = zip(image.shape[2:], self.stride, strict=True)
-        few = math.prod(math.ceil(size / step) for size, step in sizes) <= STREAM_POSITIONS
-        return few and image.shape[0] * math.prod(weight_shape) * image.element_size() > STREAM_FROM
 
     def _check(self, image, weight, bias):
         _check_rows("ExternalConv", image, weight, bias)

@@ -39,16 +39,12 @@ class ExternalLayer(nn.Module):
                 f"windows or patches as samples cannot be external."
             )
         if self.layer.prefers_basis(input, generator.embedding_dim):
-            return self._unbuilt(self.layer.from_basis, input, embedding, generator)
-        if self.layer.prefers_streaming(input, generator.weight_shape):
-            return self._unbuilt(self.layer.streamed, input, embedding, generator)
+            parts = (embedding, generator.weight_basis, generator.weight_constant, generator.bias(embedding))
+            return self.layer.from_basis(
+                input, *(None if part is None else part.to(input.dtype) for part in parts)
+            )
         weight, bias = generator(embedding)
         return self.layer(input, weight.to(input.dtype), None if bias is None else bias.to(input.dtype))
-
-    def _unbuilt(self, way, input, embedding, generator):
-        """Apply the layer by a way that does not build all samples' weights."""
-        parts = (embedding, generator.weight_basis, generator.weight_constant, generator.bias(embedding))
-        return way(input, *(None if part is None else part.to(input.dtype) for part in parts))
 
     def __getattr__(self, name):
         if name in ("weight", "bias"):

@@ -1,13 +1,12 @@
 import itertools
-import math
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from skhyperfusion.nn import AffineGenerator, ExternalConv, ExternalLinear, _external, _streaming
-from skhyperfusion.nn._streaming import Subsample
+from skhyperfusion.nn import AffineGenerator, ExternalConv, ExternalLinear, _external
+from skhyperfusion.nn._external import Subsample
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 SIZES = {1: (11,), 2: (11, 8), 3: (6, 7, 8)}
@@ -88,59 +87,47 @@ def test_external_linear_equals_torch_linear_of_each_sample(middle):
         torch.testing.assert_close(out, torch.stack(wanted), rtol=1e-10, atol=1e-10)
 
 
-STREAMED = [
-    (ExternalConv(spatial_dims=1, padding="same"), (4, 9), (6, 4, 2)),
-    (ExternalConv(spatial_dims=2, padding=1, groups=2, dilation=2), (4, 9, 8), (6, 2, 3, 3)),
-    (ExternalConv(spatial_dims=3, padding=1, stride=2), (2, 6, 4, 5), (3, 2, 3, 3, 3)),
-]
-
-
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("rows_per_chunk", [1, 2, 9])
-@pytest.mark.parametrize(("layer", "input_shape", "weight_shape"), STREAMED, ids=str)
-def test_streamed_way_equals_materialised_way_with_gradients(
-    layer, input_shape, weight_shape, rows_per_chunk, dtype, tolerance, monkeypatch
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("layer", "input_shape", "weight_shape"),
+    [
+        (ExternalConv(spatial_dims=1, padding="same"), (4, 9), (6, 4, 2)),
+        (ExternalConv(spatial_dims=2, padding=1, groups=2, dilation=2), (4, 9, 8), (6, 2, 3, 3)),
+        (ExternalConv(spatial_dims=3, padding=1, stride=2), (2, 6, 4, 5), (3, 2, 3, 3, 3)),
+    ],
+    ids=str,
+)
+def test_conv_in_several_calls_equals_conv_in_one_with_gradients(
+    layer, input_shape, weight_shape, bias, dtype, tolerance, monkeypatch
 ):
-    monkeypatch.setattr(_streaming, "CHUNK", rows_per_chunk * math.prod(weight_shape))
-    generator = AffineGenerator(4, weight_shape).to(dtype)
-    nn.init.normal_(generator.weight_constant)
-    input = torch.randn(5, *input_shape, dtype=dtype, requires_grad=True)
-    embedding = torch.randn(5, 4, dtype=dtype, requires_grad=True)
-    parts = (generator.weight_basis, generator.weight_constant)
-    streamed = layer.streamed(input, embedding, *parts, generator.bias(embedding))
-    wanted = layer(input, *generator(embedding))
-    torch.testing.assert_close(streamed, wanted, rtol=tolerance, atol=tolerance)
-    sources, direction = [input, embedding, *generator.parameters()], torch.randn_like(wanted)
+    sources = [
+        torch.randn(5, *shape, dtype=dtype, requires_grad=True) for shape in (input_shape, weight_shape)
+    ]
+    if bias:
+        sources.append(torch.randn(5, weight_shape[0], dtype=dtype, requires_grad=True))
+    at_once = layer(*sources)
+    monkeypatch.setattr(_external, "CALL_BYTES", 1)
+    assert layer._samples_per_call(*sources[:2]) == [3, 2]
+    in_parts = layer(*sources)
+    torch.testing.assert_close(in_parts, at_once, rtol=tolerance, atol=tolerance)
+    direction = torch.randn_like(at_once)
     for one, other in zip(
-        torch.autograd.grad(streamed, sources, direction), torch.autograd.grad(wanted, sources, direction),
+        torch.autograd.grad(in_parts, sources, direction), torch.autograd.grad(at_once, sources, direction),
         strict=True,
     ):  # fmt: skip
         torch.testing.assert_close(one, other, rtol=tolerance, atol=10 * tolerance)
 
 
-def test_streamed_way_gives_parameters_their_gradients_where_the_image_needs_none():
-    layer, generator = ExternalConv(spatial_dims=2), AffineGenerator(2, (3, 1, 3, 3), bias=False)
-    image, embedding = torch.randn(4, 1, 6, 6), torch.randn(4, 2)
-    layer.streamed(image, embedding, generator.weight_basis, generator.weight_constant).sum().backward()
-    streamed = generator.weight_basis.grad.clone()
-    generator.zero_grad()
-    layer(image, generator(embedding)[0]).sum().backward()
-    torch.testing.assert_close(streamed, generator.weight_basis.grad, rtol=1e-5, atol=1e-5)
-
-
-def test_conv_streams_large_weights_on_a_cpu_outside_of_autocast_only(monkeypatch):
-    conv, image = ExternalConv(spatial_dims=2), torch.ones(2, 4, 8, 8)
-    monkeypatch.setattr(_external, "STREAM_FROM", 2 * 4 * 4 * 9 * 4 - 1)
-    assert conv.prefers_streaming(image, (4, 4, 3, 3))
-    assert not conv.prefers_streaming(image[:1], (4, 4, 3, 3))
-    assert not conv.prefers_streaming(image, (4, 36, 1, 1))
-    assert not conv.prefers_streaming(image.to("meta"), (4, 4, 3, 3))
-    monkeypatch.setattr(_external, "STREAM_POSITIONS", 63)
-    assert not conv.prefers_streaming(image, (4, 4, 3, 3))
-    halving = ExternalConv(spatial_dims=2, stride=2)
-    assert halving.prefers_streaming(image, (4, 4, 3, 3))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not halving.prefers_streaming(image, (4, 4, 3, 3))
+def test_conv_divides_the_batch_evenly_and_leaves_no_sample_alone(monkeypatch):
+    conv, weight = ExternalConv(spatial_dims=2, stride=2, padding=1), torch.ones(7, 4, 4, 3, 3)
+    image = torch.ones(7, 4, 8, 8)
+    n_bytes = 4 * (4 * 64 + 4 * 4 * 9 + 4 * 16)  # of a sample: image, weight, output
+    for n_at_a_time, wanted in [(7, [7]), (6, [4, 3]), (4, [4, 3]), (3, [3, 2, 2]), (1, [3, 2, 2])]:
+        monkeypatch.setattr(_external, "CALL_BYTES", n_at_a_time * n_bytes)
+        assert conv._samples_per_call(image, weight) == wanted
+    assert conv._samples_per_call(image[:1], weight[:1]) == [1]
+    assert conv._samples_per_call(image.to("meta"), weight.to("meta")) == [7]
 
 
 def test_subsampling_passes_gradcheck_and_keeps_every_other_position():
