@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from skhyperfusion._allocator import freed_memory_kept
+
 # Up to this many values per image the whole network is run in float64, a batch at a time; above it the
 # images are read one at a time in float32, which costs nothing there, since one image fills the cores.
 MAX_FLOAT64_VALUES = 16_384
@@ -42,13 +44,14 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
     module = copy.deepcopy(module).to(device, dtype).eval()  # the fitted network stays where it is
     function = module if method == "forward" else module.features
     results = []
-    for start in range(0, len(dataset), batch_size):
-        inputs, _ = dataset.__getitems__(np.arange(start, min(start + batch_size, len(dataset))))
-        inputs = {name: value.to(device, dtype) for name, value in inputs.items()}
-        size = 1 if one_by_one else batch_size
-        for parts in zip(*(value.split(size) for value in inputs.values()), strict=True):
-            part = dict(zip(inputs, parts, strict=True))
-            results.append(_per_view(function, part).double().cpu())
+    with freed_memory_kept(device):
+        for start in range(0, len(dataset), batch_size):
+            inputs, _ = dataset.__getitems__(np.arange(start, min(start + batch_size, len(dataset))))
+            inputs = {name: value.to(device, dtype) for name, value in inputs.items()}
+            size = 1 if one_by_one else batch_size
+            for parts in zip(*(value.split(size) for value in inputs.values()), strict=True):
+                part = dict(zip(inputs, parts, strict=True))
+                results.append(_per_view(function, part).double().cpu())
     return torch.cat(results).numpy()
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from skhyperfusion._allocator import freed_memory_kept
 from skhyperfusion._dataset import BatchSampler
 from skhyperfusion._inference import lay_out
 from skhyperfusion._training._callbacks import BestEpoch, EpochLog, history_row, schedule
@@ -127,7 +128,8 @@ def train(
         ],
         **settings,
     )
-    net.fit(train_set)
+    with freed_memory_kept(device):
+        net.fit(train_set)
     if best.state_ is None:
         raise KeyboardInterrupt
     net.module_.load_state_dict(best.state_)
