@@ -2,17 +2,24 @@
 
     python benchmarks/layer_speed.py
 
-From the embedding and the images to the outputs, and back to the gradients of both and of the generator. The
-loop is an honest one: all weights in one product, then torch's own layer on one sample after the other, by
-``unbind`` and ``split``, whose gradients are written once. Both sides take turns; medians.
+From the embedding and the images to the outputs, and back to the gradients of both and of the generator.
+The loop is an honest one: all weights in one product, then torch's own layer on one sample after the
+other, by ``unbind`` and ``split``, whose gradients are written once. Both sides take turns, and keep
+freed memory as `fit` does; medians.
+
+"limit" is what no way could exceed: the loop's time over the time that the layer's multiplications take
+at the speed of this machine's fastest convolution or matrix product, or, if that is more, over the time
+that it takes to pass once over what must be read and written, at the speed of a copy.
 """
 
 import math
+import time
 
 import torch
 from _speed import parser, save, show, take_turns, threads
 from torch.nn import functional as F
 
+from skhyperfusion._allocator import freed_memory_kept
 from skhyperfusion.nn import externalize
 
 # name: (input, weight, stride, embedding_dim); the six of the paper's tasks, and a layer for pictures.
@@ -71,10 +78,50 @@ class Layer:
         sources = [self.input, self.table, *self.generator.parameters()]
         torch.autograd.grad(way(), sources, self.direction)
 
+    def multiplications(self):
+        """Count the multiply-adds of a step: of the weights, of the output, and twice as many backward."""
+        n_weights = self.generator.weight_constant.numel()
+        positions = math.prod(self.direction.shape[2:])
+        return 3 * len(self.input) * n_weights * (self.generator.embedding_dim * self.builds + positions)
+
+    def bytes_passed(self):
+        """Count the bytes of input, output, generator and gradients, each once, and of the weights thrice."""
+        once = 2 * (self.input.numel() + self.direction.numel() + self.generator.weight_basis.numel())
+        weights = 3 * len(self.input) * self.generator.weight_constant.numel() * self.builds
+        return 4 * (once + weights)
+
+    @property
+    def builds(self):
+        """Whether every sample's weights are built: not for one vector a sample."""
+        return self.stride is not None
+
+
+def fastest(function, repeats=20):
+    """Return the seconds of the fastest call."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def machine_speed():
+    """Return multiply-adds a second, of a matrix product or convolution, and bytes a second of a copy."""
+    n = 1024
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    image, kernel = torch.randn(16, 64, 16, 16, 16), torch.randn(64, 64, 3, 3, 3)
+    with torch.no_grad():
+        product = n**3 / fastest(lambda: a @ b)
+        convolution = 16 * 16**3 * kernel.numel() / fastest(lambda: F.conv3d(image, kernel, padding=1))
+    source, target = torch.ones(1 << 26), torch.ones(1 << 26)
+    return max(product, convolution), 2 * 4 * source.numel() / fastest(lambda: target.copy_(source), 5)
+
 
 def measure(repeats, device="cpu"):
     """Time every layer; return one row of figures each."""
     rows = []
+    per_second, bytes_per_second = machine_speed() if device == "cpu" else (math.nan, math.nan)
     for name, (input_shape, *sizes) in LAYERS.items():
         layer = Layer(input_shape, *sizes, device)
         torch.testing.assert_close(layer.loop(), layer.external(), rtol=1e-3, atol=1e-3)
@@ -87,6 +134,8 @@ def measure(repeats, device="cpu"):
                 "external_ms": 1e3 * medians["external"][0],
                 "times": medians["loop"][0] / medians["external"][0],
                 "times_processor": medians["loop"][1] / medians["external"][1],
+                "limit": medians["loop"][0]
+                / max(layer.multiplications() / per_second, layer.bytes_passed() / bytes_per_second),
             }
         )
     return rows
@@ -100,13 +149,11 @@ def main():
     """Time the layers, print the table and save it."""
     arguments = parser(__doc__.splitlines()[0]).parse_args()
     torch.manual_seed(arguments.seed)
-    with threads(arguments.threads):
+    with threads(arguments.threads), freed_memory_kept():
         rows = measure(2 if arguments.quick else arguments.repeats)
     show("External layers, forward and backward", rows)
-    means = {key: geometric_mean([row[key] for row in rows]) for key in ("times", "times_processor")}
-    print(
-        f"geometric mean: {means['times']:.2f} on the clock, {means['times_processor']:.2f} of the processor"
-    )
+    means = {key: geometric_mean([row[key] for row in rows]) for key in ("times", "times_processor", "limit")}
+    print("geometric means: " + ", ".join(f"{key} {value:.2f}" for key, value in means.items()))
     save(arguments, "layer_speed", rows, geometric_mean=means)
 
 

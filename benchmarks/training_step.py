@@ -2,24 +2,35 @@
 
     python benchmarks/training_step.py
 
-Images of 64 x 96 x 64, F = 16, batches of 4 and 16. "plain": default memory layout, and the external layer a
-loop over the samples. "ours": channels last, and the external layer as it is. A step is forward, backward and
-AdamW. Beside it the share of the machine's peak: counted operations of a step by the fastest matrix product.
+Images of 64 x 96 x 64, F = 16, batches of 4 and 16. "plain": default memory layout, and the external
+layer a loop over the samples. "ours": channels last, the external layer as it is, and freed memory kept,
+as in `fit`. A step is forward, backward and AdamW. Both sides take turns, each turn a process of its own:
+what one side does to the memory must not help the other. The first steps, in which memory still grows,
+are not counted. Beside it the share of the machine's peak, counted operations of a step by the fastest
+matrix product, and how many times the peak memory of the plain side ours has.
 """
 
+import argparse
+import contextlib
+import json
+import statistics
 import time
 
 import torch
-from _speed import parser, save, show, take_turns, threads
+from _report import told_by_process
+from _speed import clock, parser, save, show, threads
+from memory import peak_megabytes
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from skhyperfusion._allocator import freed_memory_kept
 from skhyperfusion._inference import lay_out
 from skhyperfusion.nn import ExternalLinear, FusionNetwork
 from skhyperfusion.nn._externalize import ExternalLayer
 from skhyperfusion.nn._hypernetwork import look_up
 
+WARM_UP, STEPS = 3, 3  # of a turn: not counted, and counted
 DROPOUT = (0.1, 0.2, 0.2, 0.3, 0.6, 0.5)
 
 
@@ -96,35 +107,63 @@ def peak(n=1024, repeats=20):
     return 2 * n**3 / min(seconds)
 
 
-def measure(shape, base_channels, batch, repeats):
-    """Time both networks with one batch size."""
+def steps_alone(side, batch, shape, base_channels):
+    """Make steps in this process, and print the seconds of each but the first."""
     image, table = torch.randn(batch, 1, *shape), torch.randn(batch, 18)
-    target = torch.randint(3, (batch,))
-    plain = Step(build(shape, base_channels, looped=True), image, table, target)
-    last = image.contiguous(memory_format=torch.channels_last_3d)
-    ours = Step(build(shape, base_channels, looped=False), last, table, target)
-    medians = take_turns({"plain": plain, "ours": ours}, repeats)
-    operations, fastest = count_operations(ours), peak()
+    if side == "ours":
+        image = image.contiguous(memory_format=torch.channels_last_3d)
+    network = build(shape, base_channels, looped=side == "plain")
+    step = Step(network, image, table, torch.randint(3, (batch,)))
+    with freed_memory_kept() if side == "ours" else contextlib.nullcontext():
+        seconds = [clock(step) for _ in range(WARM_UP + STEPS)][WARM_UP:]
+    memory = peak_megabytes()
+    operations = count_operations(step)
+    print(json.dumps({"seconds": seconds, "operations": operations, "peak": peak(), "mb": memory}))
+
+
+def measure(batch, repeats, quick, n_threads):
+    """Time both sides with one batch size, each turn in a process of its own."""
+    told = {"plain": [], "ours": []}
+    for _ in range(repeats):
+        for side, processes in told.items():
+            options = ["--side", side, "--batch", batch, "--threads", n_threads]
+            processes.append(told_by_process(__file__, *options, *["--quick"] * quick))
+    seconds = {side: _median_seconds(processes) for side, processes in told.items()}
+    fastest = max(process["peak"] for processes in told.values() for process in processes)
+    operations = told["ours"][0]["operations"]
     return {
         "batch": batch,
-        "plain_s": medians["plain"][0],
-        "ours_s": medians["ours"][0],
-        "times": medians["plain"][0] / medians["ours"][0],
-        "times_processor": medians["plain"][1] / medians["ours"][1],
+        "plain_s": seconds["plain"][0],
+        "ours_s": seconds["ours"][0],
+        "times": seconds["plain"][0] / seconds["ours"][0],
+        "times_processor": seconds["plain"][1] / seconds["ours"][1],
         "gflop": operations / 1e9,
         "peak_gflops": fastest / 1e9,
-        "share_of_peak": operations / medians["ours"][0] / fastest,
+        "share_of_peak": operations / seconds["ours"][0] / fastest,
+        "times_memory": max(p["mb"] for p in told["ours"]) / max(p["mb"] for p in told["plain"]),
     }
+
+
+def _median_seconds(processes):
+    """Return the medians over the processes of their median steps: on the clock, and of the processor."""
+    steps = [map(statistics.median, zip(*process["seconds"], strict=True)) for process in processes]
+    return tuple(map(statistics.median, zip(*steps, strict=True)))
 
 
 def main():
     """Time both batch sizes, print the table and save it."""
-    arguments = parser(__doc__.splitlines()[0]).parse_args()
-    torch.manual_seed(arguments.seed)
+    arguments = parser(__doc__.splitlines()[0])
+    arguments.add_argument("--side", choices=["plain", "ours"], help=argparse.SUPPRESS)
+    arguments.add_argument("--batch", type=int, help=argparse.SUPPRESS)
+    arguments = arguments.parse_args()
     shape, base_channels = ((32, 48, 32), 8) if arguments.quick else ((64, 96, 64), 16)
-    repeats = 1 if arguments.quick else arguments.repeats
-    with threads(arguments.threads):
-        rows = [measure(shape, base_channels, batch, repeats) for batch in (4, 16)]
+    if arguments.side:
+        torch.manual_seed(arguments.seed)
+        with threads(arguments.threads):
+            steps_alone(arguments.side, arguments.batch, shape, base_channels)
+        return
+    repeats = 2 if arguments.quick else arguments.repeats
+    rows = [measure(batch, repeats, arguments.quick, arguments.threads) for batch in (4, 16)]
     show(f"Training step, {shape}, F = {base_channels}", rows)
     save(arguments, "training_step", rows)
 
