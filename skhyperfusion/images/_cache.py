@@ -59,14 +59,20 @@ class ImageCache:
         if image is not None:
             self.nbytes -= image.nbytes
 
+    def known_header(self, key: str) -> Any:
+        """Return the header kept under `key`, or None."""
+        with self._lock:
+            header = self._headers.get(key)
+            if header is not None:
+                self._headers.move_to_end(key)
+            return header
+
     def header(self, key: str, make: Callable[[], Any]) -> Any:
         """Return the header kept under `key`, made by `make` the first time."""
-        with self._lock:
-            if key in self._headers:
-                self._headers.move_to_end(key)
-                return self._headers[key]
-        header = make()
-        self.put_header(key, header)
+        header = self.known_header(key)
+        if header is None:
+            header = make()
+            self.put_header(key, header)
         return header
 
     def put_header(self, key: str, header: Any) -> None:

@@ -170,16 +170,15 @@ class ImageLoader(BaseEstimator):
             raise ValueError(f"None of the {len(rows)} rows has an image, so their shape cannot be known.")
 
         def plan(cell: Cell) -> Header:
-            stored = store.header(cell.value)
-            header = store.recipe.plan(stored)
-            if header.shape is None and spec is None:
-                shape = store.image(cell.value)[0].shape
-                header = Header(**{**vars(header), "shape": shape[2:], "n_views": shape[0]})
-            return header
+            return store.plan(cell.value, decode=spec is None)
 
-        with threads(None, found, verbose=verbose, what="Opening images") as mapper:
-            headers, bad = attempt(plan, found, mapper=mapper)
+        planned = [store.planned(cell.value) for cell in found]
+        new = [cell for cell, header in zip(found, planned, strict=True) if header is None]
+        with threads(None, new, verbose=verbose, what="Opening images") as mapper:
+            headers, bad = attempt(plan, new, mapper=mapper)
         raise_bad(bad)
+        rest = iter(headers)
+        headers = [next(rest) if header is None else header for header in planned]
         n_columns = len(rows[0]) if rows else 1
         expected = agree(headers, n_columns, intensity_name(self.intensity)) if spec is None else spec
         raise_bad(strangers(found, headers, expected, n_columns, fitted=spec is not None))

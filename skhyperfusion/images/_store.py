@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from skhyperfusion.images._dicom import series_files
 from skhyperfusion.images._disk import DiskCache
 from skhyperfusion.images._raw import BadImage, RawHeader
 from skhyperfusion.images._readers import find_reader
-from skhyperfusion.images._recipe import Recipe
+from skhyperfusion.images._recipe import Header, Recipe
 
 
 class Store:
@@ -45,6 +46,30 @@ class Store:
         token, identity = find_reader(value).token, self._identity(value)
         stored = CACHE.header(f"{token} {identity}", lambda: self._first_header(value))
         return self.recipe.check_size(stored)  # a loader with a higher limit may have left it in the cache
+
+    def planned(self, value: Any) -> Header | None:
+        """Return what the image will be where this process has planned the same file before."""
+        if not isinstance(value, str):
+            return None
+        try:
+            header = CACHE.known_header(self._key(value))
+            if header is not None:
+                self.recipe.check_size(header.stored)
+        except BadImage:  # whoever plans it will say so
+            return None
+        return header
+
+    def plan(self, value: Any, *, decode: bool) -> Header:
+        """Return what the image will be; with `decode` its shape is known even if `crop` looks at voxels."""
+        header = self.recipe.plan(self.header(value))
+        if header.shape is None:
+            if not decode:
+                return header
+            shape = self.image(value)[0].shape
+            header = replace(header, shape=shape[2:], n_views=shape[0])
+        if isinstance(value, str):
+            CACHE.put_header(self._key(value), header)
+        return header
 
     def image(self, value: Any) -> tuple[np.ndarray, bool]:
         """Return one image (V, C, *S), not to be written to, and whether it was decoded and is empty."""

@@ -13,6 +13,7 @@ import pytest
 from skhyperfusion.images import ImageLoader, cache_info, clear_cache
 from skhyperfusion.images import _disk as disk
 from skhyperfusion.images._cache import CACHE, ImageCache, machine_memory
+from skhyperfusion.images._recipe import Recipe
 
 NBYTES = 480 * 4  # of one image of the `volume` fixture
 
@@ -76,6 +77,31 @@ def test_memory_when_the_file_changes_decodes_anew(save_nifti, as_column, volume
     os.utime(path, ns=(1, 1))
     second = ImageLoader(intensity=None).open(as_column(path)).stack()
     np.testing.assert_array_equal(second, first * 2)
+
+
+def test_opening_when_repeated_plans_each_file_once_per_recipe(save_nifti, as_column, volume, monkeypatch):
+    planned = []
+    plan = Recipe.plan
+    monkeypatch.setattr(Recipe, "plan", lambda recipe, stored: planned.append(recipe) or plan(recipe, stored))
+    column = as_column(save_nifti(volume, "a.nii"), save_nifti(volume, "b.nii"))
+    first = ImageLoader().open(column).spec
+    assert ImageLoader().open(column).spec == first
+    assert len(planned) == 2
+    assert ImageLoader(shape=(3, 3, 3)).open(column).spec.shape == (3, 3, 3)
+    assert len(planned) == 4
+    longer = save_nifti(volume[:4], "a.nii")
+    assert ImageLoader().open(as_column(longer)).spec.shape == (4, 8, 10)
+    assert len(planned) == 5
+    with pytest.raises(ValueError, match=r"b\.nii"):
+        ImageLoader(memory=0).open(column)
+
+
+def test_opening_when_a_planned_file_has_gone_says_so(save_nifti, as_column, volume):
+    column = as_column(save_nifti(volume))
+    ImageLoader().open(column)
+    os.remove(column["scan"].iloc[0])
+    with pytest.raises(ValueError, match=r"Row 'p0', column 'scan': .* does not exist"):
+        ImageLoader().open(column)
 
 
 def test_memory_when_zero_keeps_nothing(scans, logged):
