@@ -1,25 +1,33 @@
 """What a fitted network says of new rows, whatever batch they come in."""
 
 import copy
+import math
 
 import numpy as np
 import torch
 from torch import nn
 
 from skhyperfusion._allocator import freed_memory_kept
+from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone
 
-# Up to this many values per image the whole network is run in float64, a batch at a time; above it the
-# images are read one at a time in float32, which costs nothing there, since one image fills the cores.
+# Up to this many values per image the whole network is run in float64; above it the backbone is run in
+# float32, where a processor is at least twice as fast.
 MAX_FLOAT64_VALUES = 16_384
+# Values of the images that a float32 backbone is given at a time, and how many images at least and at most.
+# On a CPU two suffice, and torch has a slow convolution for one; a GPU wants more work at a time.
+VALUES_AT_A_TIME = {"cpu": 1 << 18, "cuda": 1 << 23}
+ROWS_AT_A_TIME = (2, 32)
 
 
 @torch.no_grad()
 def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
     """Run the network over a data set so that a row's result depends on that row alone.
 
-    In float32 the rounding of a batched matrix product depends on the other rows of the batch, by some
-    1e-7 of the value; scikit-learn's order and subset checks ask for less. So small inputs are computed in
-    float64, and large images one by one. On a device without float64 the images are read one by one.
+    In float32 the rounding of a matrix product depends on the number of rows and on a row's place among
+    them, by some 1e-7 of the value; scikit-learn's order and subset checks ask for less. So small inputs are
+    computed in float64. For large images the backbone runs in float32 and all else in float64, always on
+    equally many images, the last ones filled up: torch's convolutions treat every place alike. What a
+    backbone of the user's does is not known: its images are read one by one, as on a device without float64.
 
     Parameters
     ----------
@@ -30,7 +38,7 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
     device : torch.device
         Where to compute.
     batch_size : int
-        Rows at a time.
+        Rows that are read at a time.
     method : {"forward", "features"}
         Outputs, or what enters the last layer.
 
@@ -39,20 +47,42 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
     ndarray (n, V, K) of float64
         One result per row and view (V = 1 without bilateral views).
     """
-    one_by_one = _values_per_image(dataset) > MAX_FLOAT64_VALUES or device.type == "mps"
-    dtype = next(module.parameters()).dtype if one_by_one else torch.float64
-    module = copy.deepcopy(module).to(device, dtype).eval()  # the fitted network stays where it is
+    module = copy.deepcopy(module).to(device).eval()  # the fitted network stays where it is
+    n_at_a_time, dtypes = _set_precision(module, _values_per_image(dataset), device)
+    n_rows = n_at_a_time or batch_size
+    n_read = n_rows * math.ceil(batch_size / n_rows)
     function = module if method == "forward" else module.features
     results = []
     with freed_memory_kept(device):
-        for start in range(0, len(dataset), batch_size):
-            inputs, _ = dataset.__getitems__(np.arange(start, min(start + batch_size, len(dataset))))
-            inputs = {name: value.to(device, dtype) for name, value in inputs.items()}
-            size = 1 if one_by_one else batch_size
-            for parts in zip(*(value.split(size) for value in inputs.values()), strict=True):
-                part = dict(zip(inputs, parts, strict=True))
-                results.append(_per_view(function, part).double().cpu())
+        for start in range(0, len(dataset), n_read):
+            inputs, _ = dataset.__getitems__(np.arange(start, min(start + n_read, len(dataset))))
+            inputs = {name: value.to(device, dtypes[name]) for name, value in inputs.items()}
+            for parts in zip(*(value.split(n_rows) for value in inputs.values()), strict=True):
+                filled = [_fill_up(part, n_at_a_time or len(part)) for part in parts]
+                outputs = _per_view(function, dict(zip(inputs, filled, strict=True)))
+                results.append(outputs[: len(parts[0])].double().cpu())
     return torch.cat(results).numpy()
+
+
+def _set_precision(module, n_values, device):
+    """Set the types to compute in: (rows at a time, None for any number; type of each input)."""
+    trained = next(module.parameters()).dtype
+    if device.type not in VALUES_AT_A_TIME:
+        return 1, {"image": trained, "tabular": trained}
+    if n_values <= MAX_FLOAT64_VALUES or trained == torch.float64:
+        module.double()
+        return None, {"image": torch.float64, "tabular": torch.float64}
+    if not isinstance(module.backbone, ResidualBackbone | PlainBackbone):
+        return 1, {"image": trained, "tabular": trained}
+    module.double().backbone.to(trained)
+    least, most = ROWS_AT_A_TIME
+    n_rows = min(max(VALUES_AT_A_TIME[device.type] // n_values, least), most)
+    return n_rows, {"image": trained, "tabular": torch.float64}
+
+
+def _fill_up(rows, n):
+    """Repeat the last row until there are n."""
+    return rows if len(rows) == n else torch.cat([rows, rows[-1:].expand(n - len(rows), *rows.shape[1:])])
 
 
 def _values_per_image(dataset):

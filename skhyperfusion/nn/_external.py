@@ -97,6 +97,11 @@ class ExternalLinear(nn.Module):
         n_vectors = math.prod(input.shape[1:-1])
         return n_vectors == 1 and embedding_dim < input.shape[-1]
 
+    def is_product(self, weight_shape):
+        """Return True: a matrix product, whose rounding depends on the rows beside one."""
+        del weight_shape
+        return True
+
 
 class ExternalConv(nn.Module):
     """Convolution whose kernel and bias arrive with each sample.
@@ -158,7 +163,7 @@ class ExternalConv(nn.Module):
         """Convolve sample i's `image` with sample i's `weight`, and add its `bias`."""
         self._check(image, weight, bias)
         image, padding = self._pad(image, weight.shape[3:])
-        if all(size == 1 for size in weight.shape[3:]) and not any(padding):
+        if self.is_product(weight.shape[1:]):
             return self._as_matmul(image, weight, bias)
         sizes = self._samples_per_call(image, weight)
         if len(sizes) == 1:
@@ -225,6 +230,11 @@ class ExternalConv(nn.Module):
         building the weights.
         """
         return math.prod(image.shape[2:]) == 1 and embedding_dim <= 16
+
+    def is_product(self, weight_shape):
+        """Return whether it is one: for kernels (C_out, C_in / groups, *K) of one voxel, without padding."""
+        padded = self.padding != "same" and any(self.padding) and self.padding_mode == "zeros"
+        return math.prod(weight_shape[2:]) == 1 and not padded
 
     def _check(self, image, weight, bias):
         _check_rows("ExternalConv", image, weight, bias)

@@ -2,6 +2,7 @@
 
 import fnmatch
 
+import torch
 from torch import nn
 
 from skhyperfusion.nn._external import ExternalConv, ExternalLinear
@@ -38,13 +39,19 @@ class ExternalLayer(nn.Module):
                 f"table of {embedding.shape[0]} rows. The first axis must be the samples; a layer that sees "
                 f"windows or patches as samples cannot be external."
             )
-        if self.layer.prefers_basis(input, generator.embedding_dim):
+        by_basis = self.layer.prefers_basis(input, generator.embedding_dim)
+        if by_basis:
             parts = (embedding, generator.weight_basis, generator.weight_constant, generator.bias(embedding))
-            return self.layer.from_basis(
-                input, *(None if part is None else part.to(input.dtype) for part in parts)
-            )
-        weight, bias = generator(embedding)
-        return self.layer(input, weight.to(input.dtype), None if bias is None else bias.to(input.dtype))
+        else:
+            parts = generator(embedding)
+        # In prediction the hypernetwork may be float64 where the backbone is not: matrix products follow it.
+        double = parts[0].dtype == torch.float64 and (
+            by_basis or self.layer.is_product(generator.weight_shape)
+        )
+        dtype = torch.float64 if double else input.dtype
+        parts = (None if part is None else part.to(dtype) for part in parts)
+        out = (self.layer.from_basis if by_basis else self.layer)(input.to(dtype), *parts)
+        return out.to(input.dtype) if double else out
 
     def __getattr__(self, name):
         if name in ("weight", "bias"):
