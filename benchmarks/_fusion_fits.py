@@ -26,6 +26,7 @@ VARIANTS = {
     "hyper, depth 1": {"hyper_depth": 1},
     "hyper, depth 1, pre-trained": {"hyper_depth": 1, "pretrain_embedding": 20},
     "hyper, bilateral": {"loader": {"bilateral": 0}},
+    "hyper, residual start": {"hyper_init": "residual"},
 }
 # Learning rate and weight decay, of the boosting its L2 penalty; the first of each are the defaults.
 CANDIDATES = [(3e-3, 1e-2), (1e-3, 1e-2), (1e-2, 1e-2), (3e-3, 1e-1), (1e-3, 1e-1), (1e-2, 1e-1)]

@@ -75,7 +75,7 @@ def compare_ensembles(study, fits, results):
 
 
 def gains(scores, on_test):
-    """Tell what pre-training, bilateral views and the ensemble give: a row for each of them and each metric.
+    """Tell what pre-training, bilateral views, ... and the ensemble give: a row for each and each metric.
 
     Parameters
     ----------
@@ -90,11 +90,12 @@ def gains(scores, on_test):
         Columns ``addition``, ``metric``, and the difference, its interval and p-value as in
         `Comparison.table`.
     """
-    plain, depth_1, pretrained, bilateral = ("hyper", *VARIANTS)
+    plain, depth_1, pretrained, bilateral, residual = ("hyper", *VARIANTS)
     pairs = {
         "depth 1": (scores, plain, depth_1),
         "pre-training at depth 1": (scores, depth_1, pretrained),
         "bilateral views": (scores, plain, bilateral),
+        "residual start": (scores, plain, residual),
     }
     if len(on_test):
         of_hyper = on_test[on_test["method"] == "hyper"].assign(method=on_test["kind"])

@@ -19,8 +19,8 @@ from skhyperfusion.nn import FusionNetwork
 # name: shape, base_channels, rows, epochs; a step of about 2, 20 and 60 ms on one core.
 CASES = {
     "tiny step": ((8, 8), 2, 320, 12),
-    "small volumes": ((16, 16, 16), 4, 160, 15),
-    "volumes": ((24, 24, 24), 6, 96, 10),
+    "small volumes": ((16, 16, 16), 4, 160, 30),
+    "volumes": ((24, 24, 24), 6, 96, 30),
 }
 BATCH = 16
 

@@ -51,7 +51,9 @@ def read_arguments(given=None):
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--data", choices=list(STUDIES), default="cohort")
     arguments.add_argument("--fusions", nargs="+", choices=FUSIONS, default=ROWS)
-    arguments.add_argument("--variants", action="store_true", help="hyper with pre-training, bilateral views")
+    arguments.add_argument(
+        "--variants", action="store_true", help="hyper with pre-training, bilateral views, another start"
+    )
     arguments.add_argument("--seeds", type=int, help="splits in test part and folds (3)")
     arguments.add_argument("--subjects", type=int, help="of the cohort (750), or the first of the others")
     arguments.add_argument("--side", type=int, help="of a scan (cohort: 24 voxels) or photo (pad: 64 pixels)")

@@ -279,6 +279,11 @@ def mni152_hippocampi(voxels):
     (29, -20, -10) and (-25, -21, -10); along x a side starts at the midline, so that the mirrored left side
     covers the right one. The paper does not say where its boxes lie.
 
+    References
+    ----------
+    Tzourio-Mazoyer et al., "Automated anatomical labeling of activations in SPM using a macroscopic
+    anatomical parcellation of the MNI MRI single-subject brain", NeuroImage 15, 2002: the AAL atlas.
+
     Examples
     --------
     >>> import numpy as np
