@@ -43,14 +43,13 @@ DEFAULTS = {
 QUICK = {"subjects": 60, "epochs": 2, "seeds": 1}
 QUICK_SIDE = {"cohort": 12, "pad": 16}
 SETTINGS = ["seed", "seeds", "side", "epochs", "lr", "base_channels", "candidates"]
-ROWS = ["hyper", "concat", "film", "daft", "image", "tabular"]
 
 
 def read_arguments(given=None):
     """Read the command line; what is not given is the study's own."""
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--data", choices=list(STUDIES), default="cohort")
-    arguments.add_argument("--fusions", nargs="+", choices=FUSIONS, default=ROWS)
+    arguments.add_argument("--fusions", nargs="+", choices=FUSIONS, default=FUSIONS)
     arguments.add_argument(
         "--variants", action="store_true", help="hyper with pre-training, bilateral views, another start"
     )

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from torch import nn
 from torch.nn import functional as F
 
+from skhyperfusion.nn._dropout import Dropout
 from skhyperfusion.nn._head import Head
 from skhyperfusion.nn._norm import BatchNorm
 
@@ -67,10 +68,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         conv = _check_spatial_dims(spatial_dims)
         self.norm1 = BatchNorm(n_in)
-        self.dropout1 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
         self.conv1 = conv(n_in, n_out, 3, stride=stride, padding=1, bias=False)
         self.norm2 = BatchNorm(n_out)
-        self.dropout2 = nn.Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
         self.conv2 = conv(n_out, n_out, 3, padding=1, bias=False)
         self.shortcut = nn.Sequential(
             OrderedDict(conv=conv(n_in, n_out, 1, stride=stride, bias=False), norm=BatchNorm(n_out))
