@@ -10,8 +10,8 @@ _VALUES = 1 << 16  # of a number of 16 bits
 class Dropout(nn.Dropout):
     """Dropout that draws random numbers for four values at a time, on a CPU.
 
-    There torch draws one after the other in one thread, which takes a fifth of a step of the residual network.
-    A quarter of the draws has bits enough: 16 for each value, so that a rate is met to 1 in 65,536.
+    There torch draws one after the other in one thread, which takes a fifth of a step of the residual
+    network. A quarter of the draws has bits enough: 16 for each value, so that a rate is met to 1 in 65,536.
     On other devices, and compiled, it is torch's own.
 
     Shapes
