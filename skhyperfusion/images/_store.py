@@ -52,12 +52,9 @@ class Store:
         if not isinstance(value, str):
             return None
         try:
-            header = CACHE.known_header(self._key(value))
-            if header is not None:
-                self.recipe.check_size(header.stored)
+            return CACHE.known_header(self._plan_key(value))
         except BadImage:  # whoever plans it will say so
             return None
-        return header
 
     def plan(self, value: Any, *, decode: bool) -> Header:
         """Return what the image will be; with `decode` its shape is known even if `crop` looks at voxels."""
@@ -68,7 +65,7 @@ class Store:
             shape = self.image(value)[0].shape
             header = replace(header, shape=shape[2:], n_views=shape[0])
         if isinstance(value, str):
-            CACHE.put_header(self._key(value), header)
+            CACHE.put_header(self._plan_key(value), header)
         return header
 
     def image(self, value: Any) -> tuple[np.ndarray, bool]:
@@ -126,6 +123,10 @@ class Store:
     def _key(self, path: str) -> str:
         text = f"{find_reader(path).token} {self._identity(path)} {self._recipe_key}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _plan_key(self, path: str) -> str:
+        # The limit is no part of the key: it decides what is refused, not what comes out.
+        return f"{self._key(path)} {self.recipe.max_voxels}"
 
     def _identity(self, path: str) -> str:
         """Return what tells this state of a file from every other: path, size and time of change."""

@@ -96,6 +96,13 @@ def test_opening_when_repeated_plans_each_file_once_per_recipe(save_nifti, as_co
         ImageLoader(memory=0).open(column)
 
 
+def test_opening_when_planned_under_a_higher_limit_is_refused_all_the_same(save_nifti, as_column, volume):
+    column = as_column(save_nifti(volume))  # 480 voxels of 1 mm
+    assert ImageLoader(spacing=0.5).open(column).spec.shape == (12, 16, 20)
+    with pytest.raises(ValueError, match=r"Row 'p0', column 'scan': .*max_voxels=1000"):
+        ImageLoader(spacing=0.5, max_voxels=1000).open(column)
+
+
 def test_opening_when_a_planned_file_has_gone_says_so(save_nifti, as_column, volume):
     column = as_column(save_nifti(volume))
     ImageLoader().open(column)
