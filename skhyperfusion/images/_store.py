@@ -58,14 +58,16 @@ class Store:
 
     def plan(self, value: Any, *, decode: bool) -> Header:
         """Return what the image will be; with `decode` its shape is known even if `crop` looks at voxels."""
+        # The key before the header: a file that changes in between must not keep its former plan.
+        key = self._plan_key(value) if isinstance(value, str) else None
         header = self.recipe.plan(self.header(value))
         if header.shape is None:
             if not decode:
                 return header
             shape = self.image(value)[0].shape
             header = replace(header, shape=shape[2:], n_views=shape[0])
-        if isinstance(value, str):
-            CACHE.put_header(self._plan_key(value), header)
+        if key is not None:
+            CACHE.put_header(key, header)
         return header
 
     def image(self, value: Any) -> tuple[np.ndarray, bool]:
