@@ -43,6 +43,11 @@ def clock(function):
     return time.perf_counter() - wall, time.process_time() - processor
 
 
+def fastest(function, repeats=20):
+    """Return the seconds on the clock of the fastest call."""
+    return min(clock(function)[0] for _ in range(repeats))
+
+
 def take_turns(functions, repeats, warm_up=1):
     """Time functions in turns: name -> (seconds on the clock, seconds of the processor), medians.
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from skhyperfusion import HyperFusionClassifier
 
+N_ROWS = 32  # where they are not varied
 ROWS = (64, 128, 256, 512, 1024)
 SIDES = (16, 24, 32, 48, 64)
 CHANNELS = (2, 4, 8, 16)
@@ -28,7 +29,9 @@ LAYERS = {
 }
 
 
-def epoch_seconds(arguments, *, rows=32, side=24, base_channels=4, layers="backbone.block4.shortcut.conv"):
+def epoch_seconds(
+    arguments, *, rows=N_ROWS, side=24, base_channels=4, layers="backbone.block4.shortcut.conv"
+):
     """Return the seconds of the fastest epoch of a fit."""
     rng = np.random.default_rng(arguments.seed)
     X = pd.DataFrame(rng.normal(size=(rows, 5)), columns=list("abcde"))
@@ -57,7 +60,7 @@ def measure(arguments):
     for name, points in varied.items():
         for settings, value in points:
             seconds = epoch_seconds(arguments, **settings)
-            per_row = 1e3 * seconds / settings.get("rows", 32)
+            per_row = 1e3 * seconds / settings.get("rows", N_ROWS)
             rows.append({"varied": name, "value": value, "epoch_s": seconds, "ms_per_row": per_row})
     return rows
 

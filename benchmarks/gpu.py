@@ -9,12 +9,11 @@ counted operations by the fastest bfloat16 matrix product, and bytes by the fast
 """
 
 import copy
-import time
 
 import numpy as np
 import pandas as pd
 import torch
-from _speed import parser, save, show, take_turns
+from _speed import fastest, parser, save, show, take_turns
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from training_step import DROPOUT, loop_over_samples
@@ -98,31 +97,18 @@ def _least_bytes(network, image, table):
     return 4 * sum(total)
 
 
-def _fastest(function, device, repeats=20):
-    seconds = []
-    for _ in range(repeats):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
 def matmul_peak(device, tiny):
     """Return the operations per second of a large bfloat16 matrix product."""
     n = 256 if tiny else 8192
     a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * n**3 / _fastest(lambda: a @ b, device)
+    return 2 * n**3 / fastest(lambda: a @ b)
 
 
 def copy_peak(device, tiny):
     """Return the bytes per second that a copy reads and writes."""
     source = torch.randn(1 << (16 if tiny else 28), device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() * 4 / _fastest(lambda: target.copy_(source), device)
+    return 2 * source.numel() * 4 / fastest(lambda: target.copy_(source))
 
 
 def prediction_row(device, tiny, seed):
@@ -136,7 +122,7 @@ def prediction_row(device, tiny, seed):
         max_epochs=1, base_channels=2 if tiny else 16, device=str(device), random_state=seed, batch_size=16
     ).fit(X, y)
     model.predict(X)
-    return {"rows": n_rows, "images_per_second": n_rows / _fastest(lambda: model.predict(X), device, 3)}
+    return {"rows": n_rows, "images_per_second": n_rows / fastest(lambda: model.predict(X), 3)}
 
 
 def main():

@@ -13,11 +13,11 @@ that it takes to pass once over what must be read and written, at the speed of a
 """
 
 import math
-import time
 
 import torch
-from _speed import parser, save, show, take_turns, threads
+from _speed import fastest, parser, save, show, take_turns, threads
 from torch.nn import functional as F
+from training_step import peak
 
 from skhyperfusion._allocator import freed_memory_kept
 from skhyperfusion.nn import externalize
@@ -96,26 +96,13 @@ class Layer:
         return self.stride is not None
 
 
-def fastest(function, repeats=20):
-    """Return the seconds of the fastest call."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
 def machine_speed():
     """Return multiply-adds a second, of a matrix product or convolution, and bytes a second of a copy."""
-    n = 1024
-    a, b = torch.randn(n, n), torch.randn(n, n)
     image, kernel = torch.randn(16, 64, 16, 16, 16), torch.randn(64, 64, 3, 3, 3)
     with torch.no_grad():
-        product = n**3 / fastest(lambda: a @ b)
         convolution = 16 * 16**3 * kernel.numel() / fastest(lambda: F.conv3d(image, kernel, padding=1))
     source, target = torch.ones(1 << 26), torch.ones(1 << 26)
-    return max(product, convolution), 2 * 4 * source.numel() / fastest(lambda: target.copy_(source), 5)
+    return max(peak() / 2, convolution), 2 * 4 * source.numel() / fastest(lambda: target.copy_(source), 5)
 
 
 def measure(repeats, device="cpu"):

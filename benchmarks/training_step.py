@@ -14,11 +14,10 @@ import argparse
 import contextlib
 import json
 import statistics
-import time
 
 import torch
 from _report import told_by_process
-from _speed import clock, parser, save, show, threads
+from _speed import clock, fastest, parser, save, show, threads
 from memory import peak_megabytes
 from torch import nn
 from torch.nn import functional as F
@@ -99,16 +98,11 @@ def count_operations(step):
 def peak(n=1024, repeats=20):
     """Return the operations per second of the fastest of some matrix products."""
     a, b = torch.randn(n, n), torch.randn(n, n)
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        a @ b
-        seconds.append(time.perf_counter() - start)
-    return 2 * n**3 / min(seconds)
+    return 2 * n**3 / fastest(lambda: a @ b, repeats)
 
 
 def steps_alone(side, batch, shape, base_channels):
-    """Make steps in this process, and print the seconds of each but the first."""
+    """Make steps in this process, and print the seconds of each but the first few."""
     image, table = torch.randn(batch, 1, *shape), torch.randn(batch, 18)
     if side == "ours":
         image = image.contiguous(memory_format=torch.channels_last_3d)
