@@ -9,6 +9,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from _fusion_studies import Study
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -49,6 +50,7 @@ PACKAGE = package_state()  # now: what is changed later is not what this process
 class Fit:
     """One model: a method, on all folds but one of what a seed's test part leaves."""
 
+    study: Study
     method: str
     settings: dict  # parameters of the estimator, with those of ImageLoader under "loader"
     candidates: list  # (learning rate, penalty)
@@ -58,10 +60,10 @@ class Fit:
     left_out: np.ndarray
     test: np.ndarray
 
-    def key(self, fingerprint):
+    def key(self):
         """All that the predictions depend on, but for the versions of the libraries."""
         rows = {name: getattr(self, name).tolist() for name in ("train", "left_out", "test")}
-        told = [fingerprint, self.settings, self.candidates, self.seed, self.fold, rows]
+        told = [self.study.fingerprint, self.settings, self.candidates, self.seed, self.fold, rows]
         return joblib.hash(json.dumps(told, sort_keys=True))
 
 
@@ -93,13 +95,13 @@ def _split(study, rows, n_splits, seed):
         yield rows[train], rows[test]
 
 
-def plan(study, rows, seeds, lr, n_candidates):
-    """List the fits fold by fold, so that an interrupted run has whole folds."""
+def plan(studies, fusions, variants, lr, n_candidates):
+    """List the fits of the studies, by seed, fold by fold, so that an interrupted run has whole folds."""
     return [
-        Fit(name, settings, _candidates(settings, lr)[:n_candidates], seed, fold, *parts)
-        for seed in seeds
+        Fit(study, name, settings, _candidates(settings, lr)[:n_candidates], seed, fold, *parts)
+        for seed, study in studies.items()
         for fold, parts in enumerate(splits(study, seed))
-        for name, settings in rows.items()
+        for name, settings in methods(study, fusions, variants).items()
     ]
 
 
@@ -110,15 +112,14 @@ def _candidates(settings, lr):
     return [first, *(candidate for candidate in CANDIDATES if candidate != first)]
 
 
-def run(study, fits, path, finished=False):
+def run(fits, path, finished=False):
     """Do the fits that the file lacks, or none of them; return the finished fits and their results."""
-    fingerprint = study.fingerprint()
     path.parent.mkdir(parents=True, exist_ok=True)
     file = ResultsFile(path)
-    keys = [fit.key(fingerprint) for fit in fits]
+    keys = [fit.key() for fit in fits]
     found = file.read()
     missing = [(key, fit) for key, fit in zip(keys, fits, strict=True) if key not in found]
-    jobs = [] if finished else [joblib.delayed(_fit)(study, key, fit) for key, fit in missing]
+    jobs = [] if finished else [joblib.delayed(_fit)(key, fit) for key, fit in missing]
     done = joblib.Parallel(return_as="generator_unordered")(jobs)
     with tqdm(total=len(fits), initial=len(fits) - len(missing), unit="fit", disable=finished) as bar:
         for key, result in done:
@@ -130,15 +131,17 @@ def run(study, fits, path, finished=False):
     return [fit for fit, _ in there], [result for _, result in there]
 
 
-def _fit(study, key, fit):
+def _fit(key, fit):
     """Fit one model, and return (key, its predictions for the rows that it did not see)."""
     torch.set_num_threads(1)
     try:
         start = time.perf_counter()
-        candidate = _choose(study, fit)
-        model = _fitted(study, fit, candidate, fit.train)
+        candidate = _choose(fit)
+        model = _fitted(fit, candidate, fit.train)
         seconds = time.perf_counter() - start
-        parts = {part: predict(study, model, getattr(fit, part)).tolist() for part in ("left_out", "test")}
+        parts = {
+            part: predict(fit.study, model, getattr(fit, part)).tolist() for part in ("left_out", "test")
+        }
     except Exception as error:
         error.add_note(f"in the fit of {fit.method!r}, seed {fit.seed}, fold {fit.fold}")
         raise
@@ -146,15 +149,16 @@ def _fit(study, key, fit):
     return key, told | {"package": PACKAGE, "fit_seconds": seconds, **parts}
 
 
-def _choose(study, fit):
+def _choose(fit):
     """Choose the candidate that is best on a fourth of the training rows when fitted on the others."""
     if len(fit.candidates) == 1:
         return fit.candidates[0]
+    study = fit.study
     train, valid = next(_split(study, fit.train, 4, fit.seed))
     wanted = study.y.iloc[valid].to_numpy()
     scores = []
     for candidate in fit.candidates:
-        found = predict(study, _fitted(study, fit, candidate, train), valid)
+        found = predict(study, _fitted(fit, candidate, train), valid)
         scores.append(-mean_absolute_error(wanted, found) if study.regression else macro_auc(wanted, found))
     return fit.candidates[int(np.argmax(scores))]
 
@@ -165,9 +169,9 @@ def macro_auc(labels, probabilities):
     return roc_auc_score(labels, scores, multi_class="ovr")
 
 
-def _fitted(study, fit, candidate, rows):
-    model = make_estimator(study, fit.settings, candidate, random_state=N_FOLDS * fit.seed + fit.fold)
-    return model.fit(study.X.iloc[rows], study.y.iloc[rows])
+def _fitted(fit, candidate, rows):
+    model = make_estimator(fit.study, fit.settings, candidate, random_state=N_FOLDS * fit.seed + fit.fold)
+    return model.fit(fit.study.X.iloc[rows], fit.study.y.iloc[rows])
 
 
 def predict(study, model, rows):

@@ -14,7 +14,7 @@ RULES = (
     "F1 are means over the classes, and so is the AUC, of one against the rest."
 )
 PROTOCOL = (
-    "For each seed (there are {seeds}) a fifth of the rows{whole} is set apart as the test part, "
+    "For each seed (there are {seeds}{drawn}) a fifth of the rows{whole} is set apart as the test part, "
     f"and the rest is split in {N_FOLDS} folds. Each model is fitted on {N_FOLDS - 1} of them, without "
     f"early stopping, and scored on the one left out; the {N_FOLDS} together, {{joined}}, are scored on "
     "the test part. All networks have the same width, epochs, rows and image settings, but for what the "
@@ -32,24 +32,24 @@ GAINS = (
 )
 
 
-def write_report(folder, name, study, settings, comparison, on_test, gains, results):
+def write_report(folder, name, study, settings, comparison, on_test, gains, results, best):
     """Write ``name.md``, ``name.png`` and ``name.json``; return the text of the first."""
     write(
         folder,
         name,
         settings=settings,
-        best=study.best,
+        best=best,
         scores=comparison.scores.to_dict("records"),
         test_part=on_test.to_dict("records"),
         gains=gains.to_dict("records"),
     )
-    text = markdown(name, study, settings, comparison, on_test, gains, results)
+    text = markdown(name, study, settings, comparison, on_test, gains, results, best)
     (folder / f"{name}.md").write_text(text)
-    picture(study, comparison).savefig(folder / f"{name}.png", dpi=150)
+    picture(study, comparison, best).savefig(folder / f"{name}.png", dpi=150)
     return text
 
 
-def markdown(name, study, settings, comparison, on_test, gains, results):
+def markdown(name, study, settings, comparison, on_test, gains, results, best):
     """Word the report."""
     versions = ", ".join(f"{library} {version}" for library, version in made_by()["versions"].items())
     told = ", ".join(f"{option.replace('_', '-')} {value}" for option, value in settings.items())
@@ -62,7 +62,7 @@ def markdown(name, study, settings, comparison, on_test, gains, results):
         "## Each model on the fold that it did not see",
         "Mean ± standard deviation over the folds of all seeds; in brackets p against hyper by the corrected "
         f"resampled t-test. {'Less is better.' if study.regression else RULES}",
-        _means(study, comparison),
+        _means(comparison, best),
         "## Against hyper",
         AGAINST,
         *(f"**{metric}**\n\n{_differences(comparison, metric)}" for metric in comparison.metrics),
@@ -83,7 +83,7 @@ def markdown(name, study, settings, comparison, on_test, gains, results):
     return "\n\n".join(parts) + "\n"
 
 
-def picture(study, comparison):
+def picture(study, comparison, best):
     """Draw each metric: a dot per fold, mean, interval, and the best reachable score where it is known."""
     n_columns = min(len(comparison.metrics), 2)
     n_rows = -(-len(comparison.metrics) // n_columns)
@@ -92,9 +92,9 @@ def picture(study, comparison):
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax, metric in zip(axes, comparison.metrics, strict=False):
         comparison.plot(metric, ax=ax)
-        if metric in study.best:
-            ax.axvline(study.best[metric], color="0.3", linewidth=0.8, zorder=0)
-            ax.set_title(f"line: best reachable, {study.best[metric]:.3f}", fontsize="small")
+        if metric in best:
+            ax.axvline(best[metric], color="0.3", linewidth=0.8, zorder=0)
+            ax.set_title(f"line: best reachable, {best[metric]:.3f}", fontsize="small")
     for ax in axes[len(comparison.metrics) :]:
         ax.remove()
     figure.suptitle(study.title)
@@ -104,7 +104,8 @@ def picture(study, comparison):
 def _protocol(study, settings):
     whole = " (patients kept whole)" if study.groups is not None else ""
     joined = "by their mean" if study.regression else "weighted by inverse entropy"
-    return PROTOCOL.format(seeds=settings["seeds"], whole=whole, joined=joined)
+    drawn = ", each with a cohort of its own" if study.drawn else ""
+    return PROTOCOL.format(seeds=settings["seeds"], drawn=drawn, whole=whole, joined=joined)
 
 
 def _tuning(results, settings):
@@ -135,13 +136,13 @@ def _packages(results):
     )
 
 
-def _means(study, comparison):
+def _means(comparison, best):
     tables = {metric: comparison.table(metric) for metric in comparison.metrics}
     seconds = next(iter(tables.values()))["fit_seconds"]
     rows = []
-    if study.best:
-        best = [number(study.best[m]) if m in study.best else "" for m in comparison.metrics]
-        rows.append(["best reachable", *best, ""])
+    if best:
+        reachable = [number(best[m]) if m in best else "" for m in comparison.metrics]
+        rows.append(["best reachable", *reachable, ""])
     for method in comparison.methods:
         cells = []
         for table in tables.values():

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 from _fusion_fits import N_FOLDS, VARIANTS, macro_auc
+from _fusion_studies import BY_SHARE
 from sklearn.metrics import balanced_accuracy_score, f1_score, mean_absolute_error, precision_score
 
 from skhyperfusion.ensemble._rules import combine
 from skhyperfusion.model_selection._comparison import Comparison
 
-BY_SHARE = "balanced accuracy by share"
 ENSEMBLE, ALONE = "ensemble", "its models alone"
 
 
@@ -30,7 +30,7 @@ def score(study, seen, rows, predicted):
     }
 
 
-def compare(study, fits, results):
+def compare(fits, results):
     """Scores of each model on the fold that it did not see, compared with hyper."""
     rows = []
     for fit, result in zip(fits, results, strict=True):
@@ -41,12 +41,12 @@ def compare(study, fits, results):
             "n_train": len(fit.train),
             "n_test": len(fit.left_out),
         }
-        scores = score(study, fit.train, fit.left_out, result["left_out"])
+        scores = score(fit.study, fit.train, fit.left_out, result["left_out"])
         rows += [told | {"metric": metric, "score": value} for metric, value in scores.items()]
     return Comparison(pd.DataFrame(rows), reference="hyper")
 
 
-def compare_ensembles(study, fits, results):
+def compare_ensembles(fits, results):
     """Scores on the test part, where all of a seed's models are there: of them together, and alone.
 
     Returns
@@ -61,7 +61,7 @@ def compare_ensembles(study, fits, results):
     for (method, seed), members in found.items():
         if len(members) < N_FOLDS:
             continue
-        test = members[0][0].test
+        study, test = members[0][0].study, members[0][0].test
         rest = np.setdiff1d(np.arange(len(study.y)), test)
         predicted = [result["test"] for _, result in members]
         joint = np.mean(predicted, axis=0) if study.regression else combine(predicted, "confidence")

@@ -1,16 +1,18 @@
 """The studies that the table of fusions is made on: a generated cohort, photos of lesions, T1 of IXI."""
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from _fusion_scores import BY_SHARE
 from _report import real_data
 from ixi_age import read_subjects
 from pad_cancer import read_lesions
 
 from skhyperfusion.datasets import make_brain_cohort
+
+BY_SHARE = "balanced accuracy by share"
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Study:
     loader: dict  # parameters of ImageLoader
     groups: pd.Series | None = None
     regression: bool = False
+    drawn: bool = False  # anew for each seed
     best: dict = field(default_factory=dict)  # best reachable scores, by metric
 
     def first(self, n_subjects):
@@ -37,6 +40,7 @@ class Study:
         groups = None if self.groups is None else self.groups[kept]
         return Study(**{**vars(self), "X": self.X[kept], "y": self.y[kept], "groups": groups})
 
+    @functools.cached_property
     def fingerprint(self):
         """Name the rows by table, target, groups and the bytes of the images, wherever these lie."""
         table = self.X.drop(columns=self.image).assign(target=self.y.to_numpy())
@@ -48,15 +52,15 @@ class Study:
         return digest.hexdigest()
 
 
-def cohort(arguments):
-    """Diagnosis in a generated cohort with the paper's class shares and missing rates."""
+def cohort(arguments, seed):
+    """Diagnosis in the seed's generated cohort with the paper's class shares and missing rates."""
     side = arguments.side
     made = make_brain_cohort(
         arguments.subjects,
         shape=(side,) * 3,
         n_classes=arguments.classes,
         missing_rate="paper",
-        random_state=arguments.seed,
+        random_state=seed,
     )
     return Study(
         name=f"cohort_{arguments.classes}",
@@ -67,6 +71,7 @@ def cohort(arguments):
         image="t1w",
         settings={"base_channels": arguments.base_channels, "max_epochs": arguments.epochs},
         loader={},
+        drawn=True,
         best={
             BY_SHARE: made.best_score["balanced_accuracy"],
             "macro AUC": made.best_score["roc_auc"],
@@ -74,8 +79,9 @@ def cohort(arguments):
     )
 
 
-def pad(arguments):
-    """Cancer or not in photos of skin lesions, by patient, set up as in ``pad_cancer.py``."""
+def pad(arguments, seed):
+    """Cancer or not in photos of skin lesions, by patient, set up as in ``pad_cancer.py``; for all seeds."""
+    del seed
     X, y, patients = read_lesions(real_data("pad-ufes-20-small"), complete=False)
     study = Study(
         name="pad",
@@ -95,8 +101,9 @@ def pad(arguments):
     return study.first(arguments.subjects)
 
 
-def ixi(arguments):
-    """Age from T1 and four columns, set up as in ``ixi_age.py``."""
+def ixi(arguments, seed):
+    """Age from T1 and four columns, set up as in ``ixi_age.py``; for all seeds."""
+    del seed
     X, y = read_subjects(real_data("ixi-t1-small"))
     study = Study(
         name="ixi",

@@ -39,9 +39,9 @@ def study():
     return SimpleNamespace(y=pd.Series(list("aabbbbaabbbb")), regression=False)
 
 
-def _fit(method, fold, seen, left_out, test):
+def _fit(study, method, fold, seen, left_out, test):
     rows = {"train": np.array(seen), "left_out": np.array(left_out), "test": np.array(test)}
-    return SimpleNamespace(method=method, seed=0, fold=fold, **rows)
+    return SimpleNamespace(study=study, method=method, seed=0, fold=fold, **rows)
 
 
 def test_scores_of_the_table_follow_from_the_predictions_by_hand(scores, study):
@@ -66,7 +66,7 @@ def test_table_compares_methods_fold_by_fold_and_ensembles_on_the_test_part(scor
     fits, results = [], []
     for method, certainty in (("hyper", 0.9), ("concat", 0.6)):
         for fold, left_out in enumerate(folds):
-            fits.append(_fit(method, fold, sorted(set(rest) - set(left_out)), left_out, test))
+            fits.append(_fit(study, method, fold, sorted(set(rest) - set(left_out)), left_out, test))
             right = {row: [certainty, 1 - certainty] if study.y[row] == "a" else [1 - certainty, certainty]
                      for row in range(12)}  # fmt: skip
             wrong = {row: value[::-1] for row, value in right.items()}
@@ -76,7 +76,7 @@ def test_table_compares_methods_fold_by_fold_and_ensembles_on_the_test_part(scor
                 for part, rows in (("left_out", left_out), ("test", test))
             }
             results.append({"fit_seconds": 1.0, **result})
-    on_test = scores.compare_ensembles(study, fits, results)
+    on_test = scores.compare_ensembles(fits, results)
     accuracy = on_test[on_test["metric"] == "balanced accuracy"].set_index(["method", "kind"])["score"]
     assert accuracy["hyper", scores.ENSEMBLE] == accuracy["hyper", scores.ALONE] == 1
     assert accuracy["concat", scores.ENSEMBLE] == 1  # three of four are right, and equally sure
