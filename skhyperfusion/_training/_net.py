@@ -1,5 +1,6 @@
 """The skorch net that trains a fusion network."""
 
+import contextlib
 import multiprocessing
 
 import numpy as np
@@ -14,6 +15,7 @@ from skorch.utils import to_device
 from skhyperfusion._dataset import BatchSampler, pass_batch
 from skhyperfusion._inference import channels_last
 from skhyperfusion._training._compiler import check_compiler
+from skhyperfusion._training._small_maps import SmallMapsInFloat32
 
 
 class StopTraining(KeyboardInterrupt):
@@ -98,7 +100,9 @@ class FusionNet(NeuralNet):
 
     def infer(self, x, **fit_params):
         inputs = {name: value.to(self.device, non_blocking=True) for name, value in x.items()}
-        with torch.autocast(self._device_type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        halved = self.precision == "bfloat16"
+        mended = SmallMapsInFloat32() if halved and self._device_type == "cpu" else contextlib.nullcontext()
+        with torch.autocast(self._device_type, torch.bfloat16, enabled=halved), mended:
             outputs = self._infer(**inputs, **fit_params)
         return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
 
