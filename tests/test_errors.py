@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from skorch.callbacks import Callback
 
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader
 
@@ -218,6 +219,16 @@ def test_divergence_is_told_rather_than_returned(arrays):
     X, _, y = arrays
     with pytest.raises(FloatingPointError, match=r"loss of epoch \d+ is (nan|inf).*Lower lr \(now 1e\+18\)"):
         small(HyperFusionRegressor, lr=1e18, optimizer="sgd", max_epochs=4, lr_schedule=None).fit(X, y)
+
+
+def test_weights_that_the_last_step_spoilt_are_refused(arrays):
+    class Spoil(Callback):
+        def on_batch_end(self, net, **_):
+            net.module_.head.output.bias.data.fill_(np.inf)
+
+    X, y, _ = arrays
+    with pytest.raises(FloatingPointError, match=r"after epoch 1 NaN or.* 1 parameter: 'head.output.bias'"):
+        small(max_epochs=1, batch_size=len(X), callbacks=[Spoil()]).fit(X, y)
 
 
 def test_image_path_column_that_is_not_named_is_dropped_with_a_warning(study):

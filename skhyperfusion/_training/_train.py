@@ -11,6 +11,7 @@ from skhyperfusion._dataset import BatchSampler
 from skhyperfusion._inference import lay_out
 from skhyperfusion._training._callbacks import BestEpoch, EpochLog, history_row, schedule
 from skhyperfusion._training._net import FusionNet
+from skhyperfusion._validation import listing
 
 # Fused: one pass over all parameters, which matters where a step takes a few milliseconds.
 OPTIMIZERS = {
@@ -87,6 +88,8 @@ def train(
     ------
     KeyboardInterrupt
         If Ctrl-C came before the first epoch ended: there is nothing to keep.
+    FloatingPointError
+        If the loss or a weight is no longer finite.
     """
     criterion = nn.CrossEntropyLoss if task == "classification" else nn.MSELoss
     best = BestEpoch(
@@ -132,11 +135,22 @@ def train(
         net.fit(train_set)
     if best.state_ is None:
         raise KeyboardInterrupt
+    _check_finite(best)
     net.module_.load_state_dict(best.state_)
     epochs = [record for record in net.history if "dur" in record]  # Ctrl-C leaves one unfinished
     trained = TrainedNet(net, pd.DataFrame(map(history_row, epochs)), best.epoch_)
     net.strip()
     return trained
+
+
+def _check_finite(best):
+    """Refuse weights that the last step has spoilt, of which no loss tells any more."""
+    spoilt = [name for name, value in best.state_.items() if not torch.isfinite(value).all()]
+    if spoilt:
+        raise FloatingPointError(
+            f"Training diverged: after epoch {best.epoch_} NaN or infinity stands in "
+            f"{listing(spoilt, noun='parameter')}. Lower lr, or check the scale of the images and the table."
+        )
 
 
 def _prepare(module, precision):
