@@ -11,6 +11,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from skhyperfusion._collapse import warn_if_collapsed
 from skhyperfusion._columns import check_table, resolve_columns
 from skhyperfusion._dataset import FusionDataset, RowEncoder
 from skhyperfusion._holdout import split_holdout
@@ -69,6 +70,13 @@ class BaseHyperFusion(BaseEstimator):
         self._store(encoder, trained)
         if trained.interrupted:
             raise KeyboardInterrupt
+        warn_if_collapsed(
+            self.module_,
+            dataset.subset(train_rows),
+            device=device,
+            estimator_name=type(self).__name__,
+            lr=self.lr,
+        )
         return self
 
     def embed(self, X):
