@@ -99,6 +99,21 @@ def test_images_go_through_any_other_backbone_one_by_one():
     assert _batches(_network(backbone=OwnBackbone), range(7), 4) == [(1, torch.float32)] * 7
 
 
+@pytest.mark.parametrize("values_read", [1, 1 << 21])
+def test_rows_are_read_in_blocks_whose_size_changes_no_prediction(values_read, monkeypatch):
+    rows, read = _rows(range(7)), []
+    monkeypatch.setattr(_inference, "VALUES_READ", values_read)
+    monkeypatch.setitem(_inference.VALUES_AT_A_TIME, "cpu", 1)  # two rows at a time
+    get = FusionDataset.__getitems__
+    monkeypatch.setattr(
+        FusionDataset, "__getitems__", lambda self, rows: read.append(len(rows)) or get(self, rows)
+    )
+    outputs = predict_outputs(_network(), rows, device=CPU, batch_size=3)
+    assert read == ([4, 3] if values_read == 1 else [7])
+    monkeypatch.undo()
+    np.testing.assert_allclose(outputs, _predict(_network(), range(7)), rtol=1e-3, atol=1e-5)
+
+
 def test_small_images_and_networks_of_float64_are_computed_in_float64_a_batch_at_a_time(monkeypatch):
     assert _batches(_network().double(), range(7), 4) == [(4, torch.float64), (3, torch.float64)]
     monkeypatch.setattr(_inference, "MAX_FLOAT64_VALUES", 10**6)
