@@ -21,7 +21,7 @@ from _speed import parser, save, show, take_turns, threads
 from memory import peak_megabytes
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
-from skhyperfusion._inference import channels_last
+from skhyperfusion._inference import lay_out_images
 from skhyperfusion.datasets import make_brain_cohort
 
 GROWTH = 4
@@ -31,10 +31,9 @@ BATCH = 16
 def forward_loop(model, images, table):
     """Predict by hand, from tensors."""
     module = model.module_.eval()
-    format = channels_last(images)
     with torch.no_grad():
         parts = [
-            module(image.contiguous(memory_format=format), row)
+            module(lay_out_images(image), row)
             for image, row in zip(images.split(BATCH), table.split(BATCH), strict=True)
         ]
     return torch.cat(parts).argmax(1)

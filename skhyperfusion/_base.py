@@ -335,7 +335,7 @@ class BaseHyperFusion(BaseEstimator):
         check_is_fitted(self, "net_")
         return predict_outputs(
             self.module_,
-            self._encode_rows(check_table(self, X, reset=False), torch.float64),
+            self._encode_rows(check_table(self, X, reset=False), None),  # cast batch by batch, and once
             device=spread_device(self.device, fitted=True),
             batch_size=self.batch_size,
             method=method,

@@ -109,8 +109,8 @@ class FusionDataset(Dataset):
         Weights of the rows in the loss.
     rows : ndarray of int, optional
         The rows that this data set shows, in this order; all of them by default.
-    dtype : torch.dtype
-        Type that images and tables are given out in.
+    dtype : torch.dtype or None
+        Type that images and tables are given out in; None: as they are held.
     """
 
     def __init__(
@@ -148,18 +148,21 @@ class FusionDataset(Dataset):
         rows = self.rows[np.asarray(indices)]
         inputs = {}
         if isinstance(self.images, torch.Tensor):
-            inputs["image"] = self.images[torch.from_numpy(rows)].to(self.dtype)
+            inputs["image"] = self._typed(self.images[torch.from_numpy(rows)])
         elif self.images is not None:
-            inputs["image"] = torch.from_numpy(self.images.read(rows)).to(self.dtype)
+            inputs["image"] = self._typed(torch.from_numpy(self.images.read(rows)))
         rows = torch.from_numpy(rows)
         if self.tabular is not None:
-            inputs["tabular"] = self.tabular[rows].to(self.dtype)
+            inputs["tabular"] = self._typed(self.tabular[rows])
         if self.target is None:
             return inputs, ()
         weight = self.weight[rows]
         if self.is_weighted:
             inputs["sample_weight"] = weight  # batch normalisation counts the rows as the loss does
         return inputs, (self.target[rows], weight)
+
+    def _typed(self, values):
+        return values if self.dtype is None else values.to(self.dtype)
 
 
 class BatchSampler(Sampler):

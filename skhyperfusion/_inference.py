@@ -14,9 +14,13 @@ from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone
 # float32, where a processor is at least twice as fast.
 MAX_FLOAT64_VALUES = 16_384
 # Values of the images that a float32 backbone is given at a time, and how many images at least and at most.
-# On a CPU two suffice, and torch has a slow convolution for one; a GPU wants more work at a time.
-VALUES_AT_A_TIME = {"cpu": 1 << 18, "cuda": 1 << 23}
+# Torch has a slow convolution for one. On a CPU two large ones suffice; of small ones it takes more, or the
+# interpreter's work between the layers counts (32^3: 16 at a time take 9 % less than 8). A GPU wants more.
+VALUES_AT_A_TIME = {"cpu": 1 << 19, "cuda": 1 << 23}
 ROWS_AT_A_TIME = (2, 32)
+# Values that are read at a time where `batch_size` rows have fewer: between two runs of the network the
+# reader's code has left the processor's caches. 8 MiB, whatever the number of rows.
+VALUES_READ = 1 << 21
 
 
 @torch.no_grad()
@@ -38,7 +42,7 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
     device : torch.device
         Where to compute.
     batch_size : int
-        Rows that are read at a time.
+        Rows that are read at a time, at least; in float64 also the rows that are computed at a time.
     method : {"forward", "features"}
         Outputs, or what enters the last layer.
 
@@ -48,9 +52,10 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
         One result per row and view (V = 1 without bilateral views).
     """
     module = copy.deepcopy(module).to(device).eval()  # the fitted network stays where it is
-    n_at_a_time, dtypes = _set_precision(module, _values_per_image(dataset), device)
+    n_values = _values_per_image(dataset)
+    n_at_a_time, dtypes = _set_precision(module, n_values, device)
     n_rows = n_at_a_time or batch_size
-    n_read = n_rows * math.ceil(batch_size / n_rows)
+    n_read = n_rows * math.ceil(max(batch_size, VALUES_READ // max(1, n_values)) / n_rows)
     function = module if method == "forward" else module.features
     results = []
     with freed_memory_kept(device):
@@ -98,7 +103,7 @@ def _per_view(function, inputs):
     tabular = inputs.get("tabular")
     if "image" not in inputs:
         return function(None, tabular)[:, None]
-    views = [view.contiguous(memory_format=channels_last(view)) for view in inputs["image"].unbind(1)]
+    views = [lay_out_images(view) for view in inputs["image"].unbind(1)]
     return torch.stack([function(view, tabular) for view in views], dim=1)
 
 
@@ -106,6 +111,19 @@ def channels_last(image):
     """Memory format in which convolutions of such a tensor run fastest: (B, C, *S) -> format."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     return formats.get(image.ndim, torch.contiguous_format)
+
+
+def lay_out_images(images):
+    """Lay images (B, C, *S) out as convolutions run fastest, without gradients at least.
+
+    Of one channel, both formats are the same bytes, and torch takes the strides of its usual format for that
+    one: it would run the stem, up to the first layer of several channels, in the slow format. So the strides
+    are set to say "channels last".
+    """
+    images = images.contiguous(memory_format=channels_last(images))
+    if images.shape[1] > 1 or images.ndim not in (4, 5):
+        return images
+    return images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:]))
 
 
 def lay_out(module):

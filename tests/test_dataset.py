@@ -41,6 +41,11 @@ def test_dtype_of_inputs_is_the_one_asked_for(dtype):
     assert {value.dtype for value in inputs.values()} == {dtype}
 
 
+def test_inputs_keep_their_types_when_no_dtype_is_asked_for():
+    inputs, _ = make_dataset(dtype=None).__getitems__([0])
+    assert (inputs["image"].dtype, inputs["tabular"].dtype) == (torch.float32, torch.float64)
+
+
 def test_dataset_of_nothing_is_refused():
     with pytest.raises(ValueError, match="images, a table or both"):
         FusionDataset()

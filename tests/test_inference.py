@@ -4,7 +4,7 @@ import torch
 
 from skhyperfusion import _inference
 from skhyperfusion._dataset import FusionDataset
-from skhyperfusion._inference import predict_outputs
+from skhyperfusion._inference import channels_last, lay_out, lay_out_images, predict_outputs
 from skhyperfusion.nn import FusionNetwork
 from skhyperfusion.nn._fusions import FUSIONS
 
@@ -88,7 +88,7 @@ def _batches(network, order, batch_size):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_large_images_go_through_our_backbones_in_float32_and_equally_many_at_a_time(batch_size, monkeypatch):
-    assert _batches(_network(), range(7), batch_size) == [(15, torch.float32)]
+    assert _batches(_network(), range(7), batch_size) == [(30, torch.float32)]
     monkeypatch.setitem(_inference.VALUES_AT_A_TIME, "cpu", 3 * 28 * 26 * 24)
     assert _batches(_network(), range(7), batch_size) == [(3, torch.float32)] * 3
     monkeypatch.setitem(_inference.VALUES_AT_A_TIME, "cpu", 1)
@@ -99,10 +99,44 @@ def test_images_go_through_any_other_backbone_one_by_one():
     assert _batches(_network(backbone=OwnBackbone), range(7), 4) == [(1, torch.float32)] * 7
 
 
+@pytest.mark.parametrize("values_read", [1, 1 << 21])
+def test_rows_are_read_in_blocks_whose_size_changes_no_prediction(values_read, monkeypatch):
+    rows, read = _rows(range(7)), []
+    monkeypatch.setattr(_inference, "VALUES_READ", values_read)
+    monkeypatch.setitem(_inference.VALUES_AT_A_TIME, "cpu", 1)  # two rows at a time
+    get = FusionDataset.__getitems__
+    monkeypatch.setattr(
+        FusionDataset, "__getitems__", lambda self, rows: read.append(len(rows)) or get(self, rows)
+    )
+    outputs = predict_outputs(_network(), rows, device=CPU, batch_size=3)
+    assert read == ([4, 3] if values_read == 1 else [7])
+    monkeypatch.undo()
+    np.testing.assert_allclose(outputs, _predict(_network(), range(7)), rtol=1e-3, atol=1e-5)
+
+
 def test_small_images_and_networks_of_float64_are_computed_in_float64_a_batch_at_a_time(monkeypatch):
     assert _batches(_network().double(), range(7), 4) == [(4, torch.float64), (3, torch.float64)]
     monkeypatch.setattr(_inference, "MAX_FLOAT64_VALUES", 10**6)
     assert _batches(_network(), range(7), 4) == [(4, torch.float64), (3, torch.float64)]
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("shape", [(9, 8), (7, 6, 5)])
+def test_convolution_of_laid_out_images_puts_channels_last(n_channels, shape):
+    images = torch.randn(4, n_channels, *shape)[1:]
+    laid_out = lay_out_images(images)
+    assert torch.equal(laid_out, images)
+    convolution = (torch.nn.Conv2d if len(shape) == 2 else torch.nn.Conv3d)(n_channels, 4, 3)
+    lay_out(convolution)
+    with torch.no_grad():
+        map = convolution(laid_out)
+    assert map.is_contiguous(memory_format=channels_last(map))
+    torch.testing.assert_close(map, convolution(images))
+
+
+def test_signals_are_laid_out_as_they_are():
+    signals = torch.randn(4, 1, 9)
+    assert lay_out_images(signals).stride() == signals.stride()
 
 
 def test_fitted_network_keeps_type_mode_and_weights():

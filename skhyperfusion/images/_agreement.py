@@ -69,7 +69,7 @@ def _difference(header: Header, spec: ImageSpec, n_columns: int, theirs: str) ->
         )
     if header.n_views != spec.n_views:
         return f"gives {header.n_views} views; {theirs} of {spec.n_views}. Change ImageLoader's crop."
-    if header.spacing is not None and spec.spacing is not None:
+    if header.spacing is not None and spec.spacing not in (None, header.spacing):
         ratio = np.divide(header.spacing, spec.spacing)
         if (np.abs(np.log(ratio)) > SPACING_TOLERANCE).any():
             return (

@@ -97,16 +97,18 @@ class ImageSource:
 
     def _read(self, indices: Iterable[int], n_threads: int | None, verbose: int) -> np.ndarray:
         rows = [self._rows[int(i)] for i in indices]
-        out = np.zeros((len(rows), *self._image_shape), dtype=np.float32)
+        out = np.empty((len(rows), *self._image_shape), dtype=np.float32)
         cells, places = [], []
         for image, row in zip(out, rows, strict=True):
             width = self.spec.n_channels // len(row)
             for column, cell in enumerate(row):
                 place = image[:, column * width : (column + 1) * width]
                 known = self._store.cached(cell.value)
-                if known is not None and known.shape == place.shape:
+                if cell.value is None:
+                    place[...] = 0
+                elif known is not None and known.shape == place.shape:
                     place[...] = known
-                elif cell.value is not None:
+                else:
                     cells.append(cell)
                     places.append(place)
         with threads(n_threads, cells, verbose=verbose, what="Reading images") as mapper:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import replace
 from typing import Any
 
@@ -133,9 +134,10 @@ class Store:
     def _identity(self, path: str) -> str:
         """Return what tells this state of a file from every other: path, size and time of change."""
         try:
-            if os.path.isdir(path):
-                return f"{path} {[_state(file) for file in series_files(path)]}"
-            return f"{path} {_state(path)}"
+            found = os.stat(path)
+            if stat.S_ISDIR(found.st_mode):
+                return f"{path} {[_state(file, os.stat(file)) for file in series_files(path)]}"
+            return f"{path} {_state(path, found)}"
         except OSError as error:
             raise BadImage(
                 f"does not exist. Relative paths start at root={self.root!r}; pass ImageLoader(root=...), or "
@@ -143,6 +145,5 @@ class Store:
             ) from error
 
 
-def _state(path: str) -> tuple[str, int, int]:
-    stat = os.stat(path)
-    return os.path.basename(path), stat.st_size, stat.st_mtime_ns
+def _state(path: str, found: os.stat_result) -> tuple[str, int, int]:
+    return os.path.basename(path), found.st_size, found.st_mtime_ns

@@ -50,6 +50,7 @@ def test_view_when_taken_shows_some_rows(save_nifti, as_column, volume):
     part = source.view([4, 1])
     assert part.missing.tolist() == [True, False]
     np.testing.assert_array_equal(part.stack(), source.read([4, 1]))
+    assert not part.stack()[0].any()
     assert len(source.view(np.array([True, False, True, False, False]))) == 2
     assert len(source) == 5
 
