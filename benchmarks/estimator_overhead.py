@@ -12,7 +12,7 @@ import torch
 from _speed import parser, save, show, take_turns, threads
 
 from skhyperfusion import HyperFusionClassifier
-from skhyperfusion._inference import channels_last, lay_out
+from skhyperfusion._inference import lay_out, lay_out_images, trains_grey_images_last
 from skhyperfusion._training._callbacks import cosine_with_warm_up
 from skhyperfusion.nn import FusionNetwork
 
@@ -45,12 +45,13 @@ def bare_loop(images, table, target, base_channels, epochs):
     )
     network.initialize(table)
     lay_out(network)
+    grey = trains_grey_images_last(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2, fused=True)
     n_steps = epochs * (len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_with_warm_up(step, n_steps))
     for _ in range(epochs):
         for rows in torch.randperm(len(images)).split(BATCH):
-            image = images[rows].contiguous(memory_format=channels_last(images))
+            image = lay_out_images(images[rows], grey=grey)
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(network(image, table[rows]), target[rows])
             loss.backward()

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from skhyperfusion._allocator import freed_memory_kept
-from skhyperfusion._inference import lay_out
+from skhyperfusion._inference import lay_out, lay_out_images
 from skhyperfusion.nn import ExternalLinear, FusionNetwork
 from skhyperfusion.nn._externalize import ExternalLayer
 from skhyperfusion.nn._hypernetwork import look_up
@@ -105,7 +105,7 @@ def steps_alone(side, batch, shape, base_channels):
     """Make steps in this process, and print the seconds of each but the first few."""
     image, table = torch.randn(batch, 1, *shape), torch.randn(batch, 18)
     if side == "ours":
-        image = image.contiguous(memory_format=torch.channels_last_3d)
+        image = lay_out_images(image)
     network = build(shape, base_channels, looped=side == "plain")
     step = Step(network, image, table, torch.randint(3, (batch,)))
     with freed_memory_kept() if side == "ours" else contextlib.nullcontext():

@@ -18,6 +18,9 @@ MAX_FLOAT64_VALUES = 16_384
 # interpreter's work between the layers counts (32^3: 16 at a time take 9 % less than 8). A GPU wants more.
 VALUES_AT_A_TIME = {"cpu": 1 << 19, "cuda": 1 << 23}
 ROWS_AT_A_TIME = (2, 32)
+# Width of the first layer from which a training step gains by grey images of the format channels last: with 8
+# channels 5 % are lost on 24^3 and 8 % won on 48^3; with 16, from 10 % on pictures to 23 % on 64 x 96 x 64.
+MIN_TRAINED_CHANNELS = 8
 # Values that are read at a time where `batch_size` rows have fewer: between two runs of the network the
 # reader's code has left the processor's caches. 8 MiB, whatever the number of rows.
 VALUES_READ = 1 << 21
@@ -113,17 +116,26 @@ def channels_last(image):
     return formats.get(image.ndim, torch.contiguous_format)
 
 
-def lay_out_images(images):
-    """Lay images (B, C, *S) out as convolutions run fastest, without gradients at least.
+def lay_out_images(images, *, grey=True):
+    """Lay images (B, C, *S) out as convolutions run fastest.
 
     Of one channel, both formats are the same bytes, and torch takes the strides of its usual format for that
     one: it would run the stem, up to the first layer of several channels, in the slow format. So the strides
-    are set to say "channels last".
+    are set to say "channels last", unless ``grey`` is false.
     """
     images = images.contiguous(memory_format=channels_last(images))
-    if images.shape[1] > 1 or images.ndim not in (4, 5):
+    if not grey or images.shape[1] > 1 or images.ndim not in (4, 5):
         return images
     return images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:]))
+
+
+def trains_grey_images_last(module):
+    """Return whether the strides of grey images should say "channels last" in training.
+
+    The normalisation of few channels is slower so, and its gradient more than the convolutions gain.
+    """
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)), None)
+    return first is not None and first.out_channels >= MIN_TRAINED_CHANNELS
 
 
 def lay_out(module):

@@ -1,11 +1,13 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from skhyperfusion import _inference
+from skhyperfusion import HyperFusionClassifier, _inference
 from skhyperfusion._dataset import FusionDataset
 from skhyperfusion._inference import channels_last, lay_out, lay_out_images, predict_outputs
 from skhyperfusion.nn import FusionNetwork
+from skhyperfusion.nn._backbones import ResidualBackbone
 from skhyperfusion.nn._fusions import FUSIONS
 
 SHAPE = (28, 26, 24)  # above MAX_FLOAT64_VALUES
@@ -132,6 +134,25 @@ def test_convolution_of_laid_out_images_puts_channels_last(n_channels, shape):
         map = convolution(laid_out)
     assert map.is_contiguous(memory_format=channels_last(map))
     torch.testing.assert_close(map, convolution(images))
+
+
+@pytest.mark.parametrize(("base_channels", "stride"), [(4, 36), (8, 1)])
+def test_training_on_grey_images_puts_channels_last_where_the_first_layer_is_wide(
+    base_channels, stride, monkeypatch
+):
+    seen, forward = set(), ResidualBackbone.forward
+
+    def look(self, image, condition=None):
+        if torch.is_grad_enabled():
+            seen.add(image.stride(1))
+        return forward(self, image, condition)
+
+    monkeypatch.setattr(ResidualBackbone, "forward", look)
+    pictures = pd.DataFrame({"picture": list(np.random.default_rng(0).normal(size=(8, 6, 6)))})
+    HyperFusionClassifier(fusion="image", base_channels=base_channels, max_epochs=1, random_state=0).fit(
+        pictures, np.arange(8) % 2
+    )
+    assert seen == {stride}
 
 
 def test_signals_are_laid_out_as_they_are():

@@ -13,7 +13,7 @@ from skorch.exceptions import SkorchException
 from skorch.utils import to_device
 
 from skhyperfusion._dataset import BatchSampler, pass_batch
-from skhyperfusion._inference import channels_last
+from skhyperfusion._inference import lay_out_images, trains_grey_images_last
 from skhyperfusion._training._compiler import check_compiler
 from skhyperfusion._training._small_maps import SmallMapsInFloat32
 
@@ -62,6 +62,7 @@ class FusionNet(NeuralNet):
         self.order_generator_ = torch.Generator().manual_seed(int(order))
         self.augmentation_generator_ = torch.Generator(self.device).manual_seed(int(augmentation))
         self.interrupted_ = self.stop_requested_ = False
+        self.grey_last_ = trains_grey_images_last(self.module_)
         return self
 
     def torch_compile(self, module, name):
@@ -111,7 +112,7 @@ class FusionNet(NeuralNet):
             return self._network(**inputs)
         if self.module_.training:
             return self._network(image=self._training_view(image), **inputs)
-        views = [view.contiguous(memory_format=channels_last(view)) for view in image.unbind(1)]
+        views = [lay_out_images(view, grey=self.grey_last_) for view in image.unbind(1)]
         return torch.stack([self._network(image=view, **inputs) for view in views]).mean(0)
 
     @property
@@ -129,7 +130,7 @@ class FusionNet(NeuralNet):
             image = image[rows, view]
         if self.augmentation is not None:
             image = self.augmentation(image, generator)
-        return image.contiguous(memory_format=channels_last(image))
+        return lay_out_images(image, grey=self.grey_last_)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         target, weight = to_device(y_true, self.device)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from skhyperfusion._inference import channels_last
+from skhyperfusion._inference import lay_out_images
 from skhyperfusion._training._device import seeded
 from skhyperfusion.inspection._reuse import given, outputs_before
 
@@ -85,7 +85,7 @@ def _views(dataset, batch, device):
     inputs, _ = dataset.__getitems__(batch)
     inputs = {name: value.to(device) for name, value in inputs.items()}
     views = inputs.pop("image").unbind(1)
-    return [{"image": view.contiguous(memory_format=channels_last(view)), **inputs} for view in views]
+    return [{"image": lay_out_images(view), **inputs} for view in views]
 
 
 def _outputs(network, probe, inputs):
