@@ -32,24 +32,24 @@ GAINS = (
 )
 
 
-def write_report(folder, name, study, settings, comparison, on_test, gains, results, best):
+def write_report(folder, name, study, settings, comparison, on_test, gains, results):
     """Write ``name.md``, ``name.png`` and ``name.json``; return the text of the first."""
     write(
         folder,
         name,
         settings=settings,
-        best=best,
+        best=study.best,
         scores=comparison.scores.to_dict("records"),
         test_part=on_test.to_dict("records"),
         gains=gains.to_dict("records"),
     )
-    text = markdown(name, study, settings, comparison, on_test, gains, results, best)
+    text = markdown(name, study, settings, comparison, on_test, gains, results)
     (folder / f"{name}.md").write_text(text)
-    picture(study, comparison, best).savefig(folder / f"{name}.png", dpi=150)
+    picture(study, comparison).savefig(folder / f"{name}.png", dpi=150)
     return text
 
 
-def markdown(name, study, settings, comparison, on_test, gains, results, best):
+def markdown(name, study, settings, comparison, on_test, gains, results):
     """Word the report."""
     versions = ", ".join(f"{library} {version}" for library, version in made_by()["versions"].items())
     told = ", ".join(f"{option.replace('_', '-')} {value}" for option, value in settings.items())
@@ -62,7 +62,7 @@ def markdown(name, study, settings, comparison, on_test, gains, results, best):
         "## Each model on the fold that it did not see",
         "Mean ± standard deviation over the folds of all seeds; in brackets p against hyper by the corrected "
         f"resampled t-test. {'Less is better.' if study.regression else RULES}",
-        _means(comparison, best),
+        _means(study, comparison),
         "## Against hyper",
         AGAINST,
         *(f"**{metric}**\n\n{_differences(comparison, metric)}" for metric in comparison.metrics),
@@ -83,7 +83,7 @@ def markdown(name, study, settings, comparison, on_test, gains, results, best):
     return "\n\n".join(parts) + "\n"
 
 
-def picture(study, comparison, best):
+def picture(study, comparison):
     """Draw each metric: a dot per fold, mean, interval, and the best reachable score where it is known."""
     n_columns = min(len(comparison.metrics), 2)
     n_rows = -(-len(comparison.metrics) // n_columns)
@@ -92,9 +92,9 @@ def picture(study, comparison, best):
     axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for ax, metric in zip(axes, comparison.metrics, strict=False):
         comparison.plot(metric, ax=ax)
-        if metric in best:
-            ax.axvline(best[metric], color="0.3", linewidth=0.8, zorder=0)
-            ax.set_title(f"line: best reachable, {best[metric]:.3f}", fontsize="small")
+        if metric in study.best:
+            ax.axvline(study.best[metric], color="0.3", linewidth=0.8, zorder=0)
+            ax.set_title(f"line: best reachable, {study.best[metric]:.3f}", fontsize="small")
     for ax in axes[len(comparison.metrics) :]:
         ax.remove()
     figure.suptitle(study.title)
@@ -136,13 +136,13 @@ def _packages(results):
     )
 
 
-def _means(comparison, best):
+def _means(study, comparison):
     tables = {metric: comparison.table(metric) for metric in comparison.metrics}
     seconds = next(iter(tables.values()))["fit_seconds"]
     rows = []
-    if best:
-        reachable = [number(best[m]) if m in best else "" for m in comparison.metrics]
-        rows.append(["best reachable", *reachable, ""])
+    if study.best:
+        best = [number(study.best[m]) if m in study.best else "" for m in comparison.metrics]
+        rows.append(["best reachable", *best, ""])
     for method in comparison.methods:
         cells = []
         for table in tables.values():
