@@ -123,8 +123,9 @@ def lay_out_images(images, *, grey=True):
     one: it would run the stem, up to the first layer of several channels, in the slow format. So the strides
     are set to say "channels last", unless ``grey`` is false.
     """
-    images = images.contiguous(memory_format=channels_last(images))
-    if not grey or images.shape[1] > 1 or images.ndim not in (4, 5):
+    format = channels_last(images)
+    images = images.contiguous(memory_format=format)
+    if not grey or images.shape[1] > 1 or format is torch.contiguous_format:
         return images
     return images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:]))
 
