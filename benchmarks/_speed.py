@@ -48,18 +48,21 @@ def fastest(function, repeats=20):
     return min(clock(function)[0] for _ in range(repeats))
 
 
-def take_turns(functions, repeats, warm_up=1):
-    """Time functions in turns: name -> (seconds on the clock, seconds of the processor), medians.
+def take_turns(functions, repeats, warm_up=1, least=0.0):
+    """Time functions in turns: name -> (seconds on the clock, seconds of the processor) of a call, medians.
 
-    In turns, since a machine is not equally fast at all times. On one thread the processor's seconds say
-    the same as the clock where the machine is idle, and more where others work on it.
+    In turns, since a machine is not equally fast at all times; a turn lasts `least` seconds, or one call,
+    so that a short function is not timed on the caches as the one before it left them. On one thread the
+    processor's seconds say the same as the clock where the machine is idle, and more where others work on it.
     """
     taken = {name: [] for name in functions}
     for i in range(warm_up + repeats):
         for name, function in functions.items():
-            seconds = clock(function)
+            calls = [clock(function)]
+            while sum(wall for wall, _ in calls) < least:
+                calls.append(clock(function))
             if i >= warm_up:
-                taken[name].append(seconds)
+                taken[name].append(tuple(map(statistics.fmean, zip(*calls, strict=True))))
     return {name: tuple(map(statistics.median, zip(*every, strict=True))) for name, every in taken.items()}
 
 

@@ -4,20 +4,18 @@
 
 From the embedding and the images to the outputs, and back to the gradients of both and of the generator.
 The loop is an honest one: all weights in one product, then torch's own layer on one sample after the
-other, by ``unbind`` and ``split``, whose gradients are written once. Both sides take turns, and keep
-freed memory as `fit` does; medians.
+other, by ``unbind`` and ``split``, whose gradients are written once. Both sides take turns of a tenth of a
+second, and keep freed memory as `fit` does; medians.
 
-"limit" is what no way could exceed: the loop's time over the time that the layer's multiplications take
-at the speed of this machine's fastest convolution or matrix product, or, if that is more, over the time
-that it takes to pass once over what must be read and written, at the speed of a copy.
+"ordinary" is torch's layer with one weight for the whole batch, in the faster of its memory formats and
+without a generator: what no layer with a weight for each sample can be expected to reach.
 """
 
 import math
 
 import torch
-from _speed import fastest, parser, save, show, take_turns, threads
+from _speed import parser, save, show, take_turns, threads
 from torch.nn import functional as F
-from training_step import peak
 
 from skhyperfusion._allocator import freed_memory_kept
 from skhyperfusion.nn import externalize
@@ -34,6 +32,8 @@ LAYERS = {
 }
 CONV = {4: F.conv2d, 5: F.conv3d}
 MODULE = {4: torch.nn.Conv2d, 5: torch.nn.Conv3d}
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+TURN = 0.1  # seconds
 
 
 class Layer:
@@ -78,51 +78,41 @@ class Layer:
         sources = [self.input, self.table, *self.generator.parameters()]
         torch.autograd.grad(way(), sources, self.direction)
 
-    def multiplications(self):
-        """Count the multiply-adds of a step: of the weights, of the output, and twice as many backward."""
-        n_weights = self.generator.weight_constant.numel()
-        positions = math.prod(self.direction.shape[2:])
-        return 3 * len(self.input) * n_weights * (self.generator.embedding_dim * self.builds + positions)
-
-    def bytes_passed(self):
-        """Count the bytes of input, output, generator and gradients, each once, and of the weights thrice."""
-        once = 2 * (self.input.numel() + self.direction.numel() + self.generator.weight_basis.numel())
-        weights = 3 * len(self.input) * self.generator.weight_constant.numel() * self.builds
-        return 4 * (once + weights)
-
-    @property
-    def builds(self):
-        """Whether every sample's weights are built: not for one vector a sample."""
-        return self.stride is not None
-
-
-def machine_speed():
-    """Return multiply-adds a second, of a matrix product or convolution, and bytes a second of a copy."""
-    image, kernel = torch.randn(16, 64, 16, 16, 16), torch.randn(64, 64, 3, 3, 3)
-    with torch.no_grad():
-        convolution = 16 * 16**3 * kernel.numel() / fastest(lambda: F.conv3d(image, kernel, padding=1))
-    source, target = torch.ones(1 << 26), torch.ones(1 << 26)
-    return max(peak() / 2, convolution), 2 * 4 * source.numel() / fastest(lambda: target.copy_(source), 5)
+    def ordinary(self, memory_format):
+        """Return a step of torch's layer with one weight for all, on images of this memory format."""
+        with torch.no_grad():
+            weight, bias = (part[0].clone() for part in self.generator(self.table))
+        image = self.input.detach().contiguous(memory_format=memory_format)
+        sources = [part.requires_grad_() for part in (image, weight, bias)]
+        if self.stride is None:
+            layer, settings = F.linear, {}
+        else:
+            layer, settings = CONV[image.ndim], {"stride": self.stride, "padding": self.padding}
+        direction = self.direction.contiguous(memory_format=memory_format)
+        return lambda: torch.autograd.grad(layer(*sources, **settings), sources, direction)
 
 
 def measure(repeats, device="cpu"):
     """Time every layer; return one row of figures each."""
     rows = []
-    per_second, bytes_per_second = machine_speed() if device == "cpu" else (math.nan, math.nan)
     for name, (input_shape, *sizes) in LAYERS.items():
         layer = Layer(input_shape, *sizes, device)
         torch.testing.assert_close(layer.loop(), layer.external(), rtol=1e-3, atol=1e-3)
         ways = {"loop": lambda: layer.step(layer.loop), "external": lambda: layer.step(layer.external)}  # noqa: B023
-        medians = take_turns(ways, repeats)
+        formats = {torch.contiguous_format, FORMATS.get(len(input_shape), torch.contiguous_format)}
+        ordinary = {format: layer.ordinary(format) for format in formats}
+        medians = take_turns(ways | ordinary, repeats, least=TURN)
+        loop, external = medians["loop"], medians["external"]
+        fastest = min(medians[format][0] for format in formats)
         rows.append(
             {
                 "layer": f"{name}, batch {input_shape[0]}",
-                "loop_ms": 1e3 * medians["loop"][0],
-                "external_ms": 1e3 * medians["external"][0],
-                "times": medians["loop"][0] / medians["external"][0],
-                "times_processor": medians["loop"][1] / medians["external"][1],
-                "limit": medians["loop"][0]
-                / max(layer.multiplications() / per_second, layer.bytes_passed() / bytes_per_second),
+                "loop_ms": 1e3 * loop[0],
+                "external_ms": 1e3 * external[0],
+                "ordinary_ms": 1e3 * fastest,
+                "times": loop[0] / external[0],
+                "times_processor": loop[1] / external[1],
+                "times_of_ordinary": loop[0] / fastest,
             }
         )
     return rows
@@ -139,7 +129,7 @@ def main():
     with threads(arguments.threads), freed_memory_kept():
         rows = measure(2 if arguments.quick else arguments.repeats)
     show("External layers, forward and backward", rows)
-    means = {key: geometric_mean([row[key] for row in rows]) for key in ("times", "times_processor", "limit")}
+    means = {key: geometric_mean([row[key] for row in rows]) for key in rows[0] if key.startswith("times")}
     print("geometric means: " + ", ".join(f"{key} {value:.2f}" for key, value in means.items()))
     save(arguments, "layer_speed", rows, geometric_mean=means)
 
