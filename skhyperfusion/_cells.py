@@ -178,7 +178,7 @@ def _clean(frame, name, column, wanted):
     cells = cells_of(column)
     if wanted is False:
         return _text(frame, name, cells)
-    read = [as_number(cell) for cell in cells]
+    read = _read_each(as_number, cells)
     strangers = [i for i, number in enumerate(read) if number is None]
     if wanted is None and isinstance(column.dtype, pd.CategoricalDtype):
         text = _text(frame, name, cells)
@@ -205,7 +205,16 @@ def _text(frame, name, cells):
                 f"{cell_name(frame, row, name)} holds an array of shape {cell.shape}, and the column is "
                 "none of the image columns. Give image_columns, or one column per number."
             )
-    return object_array([as_text(cell) for cell in cells])
+    return object_array(_read_each(as_text, cells))
+
+
+def _read_each(read, cells):
+    """Read every cell; a text that stands in many rows is read once."""
+    known = {}
+    for cell in cells:
+        if type(cell) is str and cell not in known:  # no other type: 1, 1.0 and True are one key
+            known[cell] = read(cell)
+    return [known[cell] if type(cell) is str else read(cell) for cell in cells]
 
 
 def _no_number_message(frame, name, cells, strangers):

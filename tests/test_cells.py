@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skhyperfusion import _cells
 from skhyperfusion._cells import as_number, as_text, clean_tabular, is_missing, object_array
 
 NUMBERS = [1.0, np.nan, 3.0]
@@ -152,6 +153,22 @@ def test_clean_tabular_when_cells_are_text_gives_objects_of_str_and_nan(column):
 def test_clean_tabular_when_text_and_numbers_mix_gives_text_of_both():
     cleaned = clean_tabular(pd.DataFrame({"a": object_array([1, 2.0, "2", "high", None])}))["a"]
     assert cleaned.tolist()[:4] == ["1", "2", "2", "high"]
+
+
+def test_clean_tabular_when_equal_keys_differ_in_type_reads_each_by_its_own():
+    column = ["1", 1, True, 1.0, "1", np.str_("1"), "F"]  # but for the texts, one key of a dict
+    found = clean_tabular(pd.DataFrame({"a": pd.Series(column, dtype=object)}))
+    assert list(found["a"]) == ["1", "1", "True", "1", "1", "1", "F"]
+
+
+@pytest.mark.parametrize("numeric", [(), ("a",)])
+def test_clean_tabular_when_a_text_repeats_reads_it_once(monkeypatch, numeric):
+    read = []
+    for name in ("as_text", "as_number"):
+        function = getattr(_cells, name)
+        monkeypatch.setattr(_cells, name, lambda cell, function=function: read.append(cell) or function(cell))
+    clean_tabular(pd.DataFrame({"a": ["<80", "160"] * 50}), numeric=numeric)
+    assert sorted(read) == ["160", "<80"]
 
 
 def test_clean_tabular_when_codes_are_declared_a_category_keeps_them_text_twice():

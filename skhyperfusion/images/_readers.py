@@ -72,10 +72,11 @@ def register_reader(suffix: str, reader: Callable[[str], Any], *, header: Callab
 def find_reader(path: str) -> Reader:
     """Return the reader of the longest registered suffix that `path` ends in; a folder is a DICOM series."""
     name = os.path.basename(path).lower()
-    dots = [i for i, letter in enumerate(name) if letter == "."]
-    for dot in dots:
+    dot = name.find(".")
+    while dot >= 0:
         if name[dot:] in _readers:
             return _readers[name[dot:]]
+        dot = name.find(".", dot + 1)
     if os.path.isdir(path) or is_dicom(path):  # DICOM files often have no suffix, or a part of their number
         return _DICOM
     raise BadImage(
