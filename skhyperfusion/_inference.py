@@ -27,7 +27,7 @@ VALUES_READ = 1 << 21
 
 
 @torch.no_grad()
-def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
+def predict_outputs(module, dataset, *, device, batch_size, method="forward", exact=True):
     """Run the network over a data set so that a row's result depends on that row alone.
 
     In float32 the rounding of a matrix product depends on the number of rows and on a row's place among
@@ -48,6 +48,9 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
         Rows that are read at a time, at least; in float64 also the rows that are computed at a time.
     method : {"forward", "features"}
         Outputs, or what enters the last layer.
+    exact : bool, default=True
+        False computes small images, too, in the type that the network was trained in: faster, and a row's
+        result depends on the rows beside it by rounding.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
     """
     module = copy.deepcopy(module).to(device).eval()  # the fitted network stays where it is
     n_values = _values_per_image(dataset)
-    n_at_a_time, dtypes = _set_precision(module, n_values, device)
+    n_at_a_time, dtypes = _set_precision(module, n_values, device, exact)
     n_rows = n_at_a_time or batch_size
     n_read = n_rows * math.ceil(max(batch_size, VALUES_READ // max(1, n_values)) / n_rows)
     function = module if method == "forward" else module.features
@@ -72,14 +75,16 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward"):
     return torch.cat(results).numpy()
 
 
-def _set_precision(module, n_values, device):
+def _set_precision(module, n_values, device, exact):
     """Set the types to compute in: (rows at a time, None for any number; type of each input)."""
     trained = next(module.parameters()).dtype
     if device.type not in VALUES_AT_A_TIME:
         return 1, {"image": trained, "tabular": trained}
     if n_values <= MAX_FLOAT64_VALUES or trained == torch.float64:
-        module.double()
-        return None, {"image": torch.float64, "tabular": torch.float64}
+        if exact:
+            module.double()
+        dtype = next(module.parameters()).dtype
+        return None, {"image": dtype, "tabular": dtype}
     if not isinstance(module.backbone, ResidualBackbone | PlainBackbone):
         return 1, {"image": trained, "tabular": trained}
     module.double().backbone.to(trained)

@@ -54,6 +54,17 @@ def test_no_word_of_collapse_where_the_network_learns_or_all_rows_are_alike(call
     assert not told
 
 
+def test_small_differences_between_rows_are_no_collapse():
+    class FaintOutputs(Callback):
+        def on_batch_end(self, net, **_):
+            net.module_.fusion.last.weight.data.mul_(1e-6)  # below what float32 tells apart for certain
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = _estimator(HyperFusionRegressor, callbacks=[FaintOutputs()]).fit(ROWS, ROWS[:, 0])
+    assert 0 < np.ptp(model.predict(ROWS)) < 1e-4
+
+
 def test_collapse_on_images_is_told_by_what_the_head_makes_of_them():
     class ShutHead(Callback):
         def on_batch_end(self, net, **_):

@@ -79,12 +79,12 @@ def test_prediction_of_a_large_image_is_close_to_that_in_float64(fusion, monkeyp
     np.testing.assert_allclose(outputs, _predict(network, range(7)), rtol=1e-3, atol=1e-5)
 
 
-def _batches(network, order, batch_size):
+def _batches(network, order, batch_size, **settings):
     seen = []
     network.backbone.register_forward_pre_hook(
         lambda module, inputs: seen.append((len(inputs[0]), inputs[0].dtype))
     )
-    predict_outputs(network, _rows(order), device=CPU, batch_size=batch_size)
+    predict_outputs(network, _rows(order), device=CPU, batch_size=batch_size, **settings)
     return seen
 
 
@@ -120,6 +120,7 @@ def test_small_images_and_networks_of_float64_are_computed_in_float64_a_batch_at
     assert _batches(_network().double(), range(7), 4) == [(4, torch.float64), (3, torch.float64)]
     monkeypatch.setattr(_inference, "MAX_FLOAT64_VALUES", 10**6)
     assert _batches(_network(), range(7), 4) == [(4, torch.float64), (3, torch.float64)]
+    assert _batches(_network(), range(7), 4, exact=False) == [(4, torch.float32), (3, torch.float32)]
 
 
 @pytest.mark.parametrize("n_channels", [1, 3])
