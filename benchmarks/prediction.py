@@ -52,11 +52,39 @@ def peak(model, table, folder):
     return told_by_process(__file__, "--model", folder / model, "--rows", path)
 
 
+def measure(n, side, repeats, seed, folder):
+    """Time both ways on scans of one size; return a row of figures."""
+    cohort = make_brain_cohort(n, shape=(side,) * 3, random_state=seed, directory=folder / "scans")
+    X, y = cohort.data, cohort.target
+    model = HyperFusionClassifier(base_channels=8, max_epochs=1, random_state=seed).fit(X, y)
+    inputs, _ = model._encode_rows(X, torch.float32).__getitems__(range(n))
+    images, table = inputs["image"][:, 0], inputs["tabular"]
+    found = model.classes_[forward_loop(model, images, table)]
+    assert (found == model.predict(X)).all()
+    ways = {"loop": lambda: forward_loop(model, images, table), "predict": lambda: model.predict(X)}
+    medians = take_turns(ways, repeats)
+    few = n // GROWTH
+    model.set_params(image_loader=ImageLoader(cache_dir=folder / "cache")).fit(X, y)
+    joblib.dump(model, folder / "model")
+    return {
+        "scans": n,
+        "side": side,
+        "loop_ms": 1e3 * medians["loop"][0] / n,
+        "predict_ms": 1e3 * medians["predict"][0] / n,
+        "times": medians["predict"][0] / medians["loop"][0],
+        "times_processor": medians["predict"][1] / medians["loop"][1],
+        f"mb_of_{few}": peak("model", X.head(few), folder),
+        f"mb_of_{n}": peak("model", X, folder),
+    }
+
+
 def main():
     """Time both sides, measure the memory, print the table and save it."""
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--scans", type=int, default=1000)
-    arguments.add_argument("--side", type=int, default=32, help="voxels of a scan's side")
+    arguments.add_argument(
+        "--sides", type=int, nargs="+", default=[32, 64], help="voxels of the scans' sides"
+    )
     arguments.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     arguments.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     arguments = arguments.parse_args()
@@ -64,33 +92,13 @@ def main():
         predict_alone(arguments.model, arguments.rows)
         return
     n = 80 if arguments.quick else arguments.scans
-    with tempfile.TemporaryDirectory() as folder, threads(arguments.threads):
-        folder = Path(folder)
-        cohort = make_brain_cohort(
-            n, shape=(arguments.side,) * 3, random_state=arguments.seed, directory=folder / "scans"
-        )
-        X, y = cohort.data, cohort.target
-        model = HyperFusionClassifier(base_channels=8, max_epochs=1, random_state=arguments.seed).fit(X, y)
-        inputs, _ = model._encode_rows(X, torch.float32).__getitems__(range(n))
-        images, table = inputs["image"][:, 0], inputs["tabular"]
-        found = model.classes_[forward_loop(model, images, table)]
-        assert (found == model.predict(X)).all()
-        sides = {"loop": lambda: forward_loop(model, images, table), "predict": lambda: model.predict(X)}
-        medians = take_turns(sides, 2 if arguments.quick else arguments.repeats)
-        few = n // GROWTH
-        model.set_params(image_loader=ImageLoader(cache_dir=folder / "cache")).fit(X, y)
-        joblib.dump(model, folder / "model")
-        row = {
-            "scans": n,
-            "loop_ms": 1e3 * medians["loop"][0] / n,
-            "predict_ms": 1e3 * medians["predict"][0] / n,
-            "times": medians["predict"][0] / medians["loop"][0],
-            "times_processor": medians["predict"][1] / medians["loop"][1],
-            f"mb_of_{few}": peak("model", X.head(few), folder),
-            f"mb_of_{n}": peak("model", X, folder),
-        }
-    show(f"Prediction of kept scans of {arguments.side}^3, milliseconds a scan", [row])
-    save(arguments, "prediction", [row])
+    repeats = 2 if arguments.quick else arguments.repeats
+    rows = []
+    for side in arguments.sides:
+        with tempfile.TemporaryDirectory() as folder, threads(arguments.threads):
+            rows.append(measure(n, side, repeats, arguments.seed, Path(folder)))
+        show("Prediction of kept scans, milliseconds a scan", rows)
+    save(arguments, "prediction", rows)
 
 
 if __name__ == "__main__":
