@@ -19,7 +19,7 @@ from skhyperfusion._inference import predict_outputs
 from skhyperfusion._parameters import PARAMETER_RULES, RESERVED_NET_PARAMS
 from skhyperfusion._table import TabularPreprocessor
 from skhyperfusion._training._callbacks import ValidationScore
-from skhyperfusion._training._device import resolve_precision, seeded, spread_device
+from skhyperfusion._training._device import has_room, resolve_precision, seeded, spread_device
 from skhyperfusion._training._train import train
 from skhyperfusion._validation import check_parameters, private_random_state
 from skhyperfusion.images._augmentation import make_augmentation
@@ -247,7 +247,7 @@ class BaseHyperFusion(BaseEstimator):
         try:
             trained = train(
                 module.tabular_network(self._n_outputs),
-                table.subset(train_rows),
+                self._held_where_it_fits(table, device).subset(train_rows),
                 max_epochs=self.pretrain_embedding,
                 verbose=self.verbose,
                 stage="embedding, epoch",
@@ -272,6 +272,7 @@ class BaseHyperFusion(BaseEstimator):
         if dataset.images is not None:
             spatial_dims = dataset.images.ndim - 3 if isinstance(dataset.images, torch.Tensor) else None
             augmentation = make_augmentation(self.augmentation, spatial_dims)
+        dataset = self._held_where_it_fits(dataset, device)
         return train(
             module,
             dataset.subset(train_rows),
@@ -287,6 +288,13 @@ class BaseHyperFusion(BaseEstimator):
             verbose=self.verbose,
             **self._training_settings(device, random_state),
         )
+
+    def _held_where_it_fits(self, dataset, device):
+        """Hold the rows on the device if they fit, but for processes that load them, which could not."""
+        has_workers = any(key.endswith("num_workers") and n for key, n in (self.net_params or {}).items())
+        if dataset.reads or has_workers or not has_room(device, dataset.nbytes):
+            return dataset
+        return dataset.to(device)
 
     def _lr_scales(self, module):
         """Return what the learning rate of each generating matrix is multiplied by: name -> factor."""

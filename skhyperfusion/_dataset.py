@@ -1,5 +1,8 @@
 """Rows of a study as tensors: the image and the table of each row, its target and its weight."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import torch
@@ -129,16 +132,38 @@ class FusionDataset(Dataset):
     def __len__(self):
         return len(self.rows)
 
+    @property
+    def _tensors(self):
+        held = {name: getattr(self, name) for name in ("images", "tabular", "target", "weight")}
+        return {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
+
+    @property
+    def reads(self):
+        """Whether images are read when they are asked for, and not held as a tensor."""
+        return self.images is not None and not isinstance(self.images, torch.Tensor)
+
+    @property
+    def nbytes(self):
+        """Bytes of all tensors, whatever rows are shown."""
+        return sum(tensor.nbytes for tensor in self._tensors.values())
+
+    @property
+    def device(self):
+        """Where the tensors are, and where batches are gathered."""
+        return next((tensor.device for tensor in self._tensors.values()), torch.device("cpu"))
+
     def subset(self, rows):
         """Show only some rows; the tensors are shared, not copied."""
-        return FusionDataset(
-            images=self.images,
-            tabular=self.tabular,
-            target=self.target,
-            weight=self.weight,
-            rows=self.rows[rows],
-            dtype=self.dtype,
-        )
+        return self._with(rows=self.rows[rows])
+
+    def to(self, device):
+        """Hold all tensors on a device; what is shown of them stays the same."""
+        return self._with(**{name: tensor.to(device) for name, tensor in self._tensors.items()})
+
+    def _with(self, **changed):
+        other = copy.copy(self)
+        vars(other).update(changed)
+        return other
 
     def __getitem__(self, index):
         inputs, outputs = self.__getitems__([index])
@@ -147,11 +172,11 @@ class FusionDataset(Dataset):
     def __getitems__(self, indices):
         rows = self.rows[np.asarray(indices)]
         inputs = {}
-        if isinstance(self.images, torch.Tensor):
-            inputs["image"] = self._typed(self.images[torch.from_numpy(rows)])
-        elif self.images is not None:
+        if self.reads:
             inputs["image"] = self._typed(torch.from_numpy(self.images.read(rows)))
-        rows = torch.from_numpy(rows)
+        rows = torch.from_numpy(rows).to(self.device)
+        if isinstance(self.images, torch.Tensor):
+            inputs["image"] = self._typed(self.images[rows])
         if self.tabular is not None:
             inputs["tabular"] = self._typed(self.tabular[rows])
         if self.target is None:
@@ -197,6 +222,34 @@ class BatchSampler(Sampler):
         for i in range(n_batches):
             stop = self.n_rows if i == n_batches - 1 else (i + 1) * self.batch_size
             yield order[i * self.batch_size : stop]
+
+
+class ReadAhead:
+    """Batches, each of them read in a thread while the one before it is in use.
+
+    For a device that computes by itself; on a CPU the reader would take the time that it saves.
+
+    Parameters
+    ----------
+    batches : iterable
+        Batches, none of which is None.
+
+    Examples
+    --------
+    >>> list(ReadAhead([1, 2, 3]))
+    [1, 2, 3]
+    """
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        with ThreadPoolExecutor(1) as thread:
+            batches = iter(self.batches)
+            following = thread.submit(next, batches, None)
+            while (batch := following.result()) is not None:
+                following = thread.submit(next, batches, None)
+                yield batch
 
 
 def pass_batch(batch):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skhyperfusion._allocator import freed_memory_kept
+from skhyperfusion._dataset import ReadAhead
 from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone
 
 # Up to this many values per image the whole network is run in float64; above it the backbone is run in
@@ -65,14 +66,22 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward", ex
     function = module if method == "forward" else module.features
     results = []
     with freed_memory_kept(device):
-        for start in range(0, len(dataset), n_read):
-            inputs, _ = dataset.__getitems__(np.arange(start, min(start + n_read, len(dataset))))
+        for inputs in _blocks(dataset, n_read, device):
             inputs = {name: value.to(device, dtypes[name]) for name, value in inputs.items()}
             for parts in zip(*(value.split(n_rows) for value in inputs.values()), strict=True):
                 filled = [_fill_up(part, n_at_a_time or len(part)) for part in parts]
                 outputs = _per_view(function, dict(zip(inputs, filled, strict=True)))
                 results.append(outputs[: len(parts[0])].double().cpu())
     return torch.cat(results).numpy()
+
+
+def _blocks(dataset, n_rows, device):
+    """Read the inputs of so many rows after so many; beside the network where a device computes by itself."""
+    starts = range(0, len(dataset), n_rows)
+    blocks = (
+        dataset.__getitems__(np.arange(start, min(start + n_rows, len(dataset))))[0] for start in starts
+    )
+    return blocks if device.type == "cpu" else ReadAhead(blocks)
 
 
 def _set_precision(module, n_values, device, exact):

@@ -1,12 +1,14 @@
 """Rows as tensors, batches by index, and the encoder's checks."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.preprocessing import FunctionTransformer
 
-from skhyperfusion._dataset import BatchSampler, FusionDataset, RowEncoder
+from skhyperfusion._dataset import BatchSampler, FusionDataset, ReadAhead, RowEncoder
 
 
 def make_dataset(n_rows=6, **kwargs):
@@ -44,6 +46,56 @@ def test_dtype_of_inputs_is_the_one_asked_for(dtype):
 def test_inputs_keep_their_types_when_no_dtype_is_asked_for():
     inputs, _ = make_dataset(dtype=None).__getitems__([0])
     assert (inputs["image"].dtype, inputs["tabular"].dtype) == (torch.float32, torch.float64)
+
+
+def test_dataset_on_a_device_gathers_its_batches_there():
+    here = make_dataset(dtype=torch.float64).subset(np.array([4, 2, 1]))
+    there = here.to("meta")
+    assert (here.device.type, there.device.type) == ("cpu", "meta")
+    assert here.nbytes == there.nbytes == 6 * (4 * 4 + 8 + 8 + 4)
+    inputs, outputs = there.__getitems__([0, 2])
+    assert {value.device.type for value in (*inputs.values(), *outputs)} == {"meta"}
+    assert inputs["image"].shape == (2, 1, 1, 2, 2)
+    assert inputs["image"].dtype == torch.float64
+    assert len(there) == 3
+
+
+def test_dataset_whose_images_are_read_says_so():
+    assert not make_dataset().reads
+    assert FusionDataset(images=object(), rows=np.arange(2)).reads
+
+
+def test_read_ahead_reads_the_next_batch_while_the_one_before_is_in_use():
+    second = threading.Event()
+
+    def batches():
+        yield 1
+        second.set()
+        yield 2
+
+    ahead = iter(ReadAhead(batches()))
+    assert next(ahead) == 1
+    assert second.wait(timeout=30)  # nobody has asked for it yet
+    assert list(ahead) == [2]
+
+
+def test_read_ahead_raises_in_its_turn_and_ends_when_it_is_left():
+    def batches(bad):
+        yield from range(3)
+        if bad:
+            raise ValueError("unreadable")
+
+    ahead = iter(ReadAhead(batches(bad=True)))
+    assert [next(ahead) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="unreadable"):
+        next(ahead)
+    before = threading.active_count()
+    for _ in ReadAhead(batches(bad=False)):
+        break
+    assert threading.active_count() == before
+    assert list(ReadAhead([])) == []
+    again = ReadAhead([1, 2])  # an epoch after the other
+    assert (list(again), list(again)) == ([1, 2], [1, 2])
 
 
 def test_dataset_of_nothing_is_refused():

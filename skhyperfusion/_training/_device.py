@@ -7,6 +7,10 @@ import warnings
 
 import torch
 
+# A fit's images stay on a GPU if they take at most this part of its free memory: the network needs more for
+# what it computes, and other fits of a search may share the GPU.
+RESIDENT_SHARE = 1 / 4
+
 # Dropout draws from torch's global generator, so two seeded fits in one process take turns.
 _seeded_region = threading.RLock()
 
@@ -55,3 +59,8 @@ def resolve_precision(precision, device):
     if precision != "auto":
         return precision
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+def has_room(device, n_bytes):
+    """Return whether rows of so many bytes should stay on the device during a fit: on a GPU, if they fit."""
+    return device.type == "cuda" and n_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]

@@ -12,7 +12,7 @@ from skorch.dataset import Dataset
 from skorch.exceptions import SkorchException
 from skorch.utils import to_device
 
-from skhyperfusion._dataset import BatchSampler, pass_batch
+from skhyperfusion._dataset import BatchSampler, FusionDataset, ReadAhead, pass_batch
 from skhyperfusion._inference import lay_out_images, trains_grey_images_last
 from skhyperfusion._training._compiler import check_compiler
 from skhyperfusion._training._small_maps import SmallMapsInFloat32
@@ -88,7 +88,10 @@ class FusionNet(NeuralNet):
             super()._set_training(training)
 
     def get_iterator(self, dataset, training=False):
-        """Load batches by index; ``net_params`` may set what torch's DataLoader takes."""
+        """Load batches by index; ``net_params`` may set what torch's DataLoader takes.
+
+        For a GPU the rows that it does not hold are read ahead, into memory that it can copy from by itself.
+        """
         prefix = "iterator_train" if training else "iterator_valid"
         kwargs = {"collate_fn": pass_batch, **self.get_params_for(prefix)}
         if multiprocessing.parent_process() is not None:
@@ -97,7 +100,11 @@ class FusionNet(NeuralNet):
         generator = self.order_generator_ if kwargs.pop("shuffle", training) else None
         kwargs.setdefault("batch_sampler", BatchSampler(len(dataset), batch_size, generator=generator))
         kwargs.setdefault("generator", self.order_generator_)
-        return getattr(self, prefix)(dataset, **kwargs)
+        reads_ahead = self._device_type == "cuda" and isinstance(dataset, FusionDataset)
+        reads_ahead = reads_ahead and dataset.device.type == "cpu"
+        kwargs.setdefault("pin_memory", reads_ahead)
+        loader = getattr(self, prefix)(dataset, **kwargs)
+        return ReadAhead(loader) if reads_ahead else loader
 
     def infer(self, x, **fit_params):
         inputs = {name: value.to(self.device, non_blocking=True) for name, value in x.items()}
@@ -218,4 +225,4 @@ def _with_target(dataset):
     """Show a data set to callbacks as one of skorch, which is where its scorers find the target."""
     if dataset is None:
         return None
-    return Dataset(dataset, dataset.target[dataset.rows].numpy(), length=len(dataset))
+    return Dataset(dataset, dataset.target[dataset.rows].cpu().numpy(), length=len(dataset))
