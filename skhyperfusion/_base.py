@@ -290,9 +290,10 @@ class BaseHyperFusion(BaseEstimator):
         )
 
     def _held_where_it_fits(self, dataset, device):
-        """Hold the rows on the device if they fit, but for processes that load them, which could not."""
-        has_workers = any(key.endswith("num_workers") and n for key, n in (self.net_params or {}).items())
-        if dataset.reads or has_workers or not has_room(device, dataset.nbytes):
+        """Hold the rows on the device if they fit, unless the user asks for what loads them from a CPU."""
+        settings = (self.net_params or {}).items()
+        on_cpu = any(name.endswith(("num_workers", "pin_memory")) and value for name, value in settings)
+        if dataset.reads or on_cpu or not has_room(device, dataset.nbytes):
             return dataset
         return dataset.to(device)
 

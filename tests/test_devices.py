@@ -26,6 +26,7 @@ def test_rows_have_room_on_a_gpu_up_to_a_share_of_its_free_memory(monkeypatch):
     assert not _device.has_room(torch.device("cpu"), 1)
 
 
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true but no accelerator")
 @pytest.mark.parametrize(
     ("settings", "has_room", "n_moves"),
     [
@@ -34,9 +35,18 @@ def test_rows_have_room_on_a_gpu_up_to_a_share_of_its_free_memory(monkeypatch):
         ({"image_loader": ImageLoader(memory=0)}, True, 0),
         ({"net_params": {"iterator_train__num_workers": 1}}, True, 0),
         ({"net_params": {"iterator_train__num_workers": 0}}, True, 1),
+        ({"net_params": {"iterator_valid__pin_memory": True}}, True, 0),
         ({"pretrain_embedding": 1, "hyper_depth": 1}, True, 2),  # the table alone, then all
     ],
-    ids=["fits", "does not fit", "images are read", "processes load", "no process loads", "pre-training"],
+    ids=[
+        "fits",
+        "does not fit",
+        "images are read",
+        "processes load",
+        "no process loads",
+        "pinned",
+        "pre-training",
+    ],
 )
 def test_rows_move_to_the_device_once_where_they_fit(monkeypatch, settings, has_room, n_moves):
     moved, sizes = [], []
