@@ -66,6 +66,11 @@ def take_turns(functions, repeats, warm_up=1, least=0.0):
     return {name: tuple(map(statistics.median, zip(*every, strict=True))) for name, every in taken.items()}
 
 
+def ratios(seconds, other):
+    """Compare two pairs of `take_turns`: the columns "times" and "times_processor" of a table."""
+    return {"times": seconds[0] / other[0], "times_processor": seconds[1] / other[1]}
+
+
 def show(title, rows):
     """Print rows of figures as a table."""
     print(

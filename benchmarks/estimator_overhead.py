@@ -9,14 +9,14 @@ DataFrame, checks it, encodes it and writes a history. Both sides take turns; me
 import numpy as np
 import pandas as pd
 import torch
-from _speed import parser, save, show, take_turns, threads
+from _speed import parser, ratios, save, show, take_turns, threads
 
 from skhyperfusion import HyperFusionClassifier
 from skhyperfusion._inference import lay_out, lay_out_images, trains_grey_images_last
 from skhyperfusion._training._callbacks import cosine_with_warm_up
 from skhyperfusion.nn import FusionNetwork
 
-# name: shape, base_channels, rows, epochs; a step of about 3, 8, 30 and 80 ms on two cores.
+# name: shape, base_channels, rows, epochs; a step of about 3, 8, 30 and 60 ms on two cores.
 CASES = {
     "tiny step": ((8, 8), 2, 320, 12),
     "small volumes": ((16, 16, 16), 4, 160, 30),
@@ -84,8 +84,7 @@ def measure(case, repeats, seed, quick):
         "steps": n_steps,
         "loop_step_ms": 1e3 * medians["loop"][0] / n_steps,
         "fit_step_ms": 1e3 * medians["fit"][0] / n_steps,
-        "times": medians["fit"][0] / medians["loop"][0],
-        "times_processor": medians["fit"][1] / medians["loop"][1],
+        **ratios(medians["fit"], medians["loop"]),
     }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from _speed import parser, save, show, take_turns, threads
+from _speed import parser, ratios, save, show, take_turns, threads
 from scipy import ndimage
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
@@ -94,8 +94,7 @@ def main():
             "scans": n,
             "bare_ms": 1e3 * medians["bare"][0] / n,
             "ours_ms": 1e3 * medians["ours"][0] / n,
-            "times": medians["ours"][0] / medians["bare"][0],
-            "times_processor": medians["ours"][1] / medians["bare"][1],
+            **ratios(medians["ours"], medians["bare"]),
             "data_share_of_epoch": share_of_data(table, target, folder, arguments.seed),
         }
     show(f"First reading, {shape} to {target}, milliseconds a scan", [row])

@@ -12,13 +12,15 @@ the whole batch, in the faster of its memory formats, and beside it the generati
 weights (not of the linear layer's, which need not be built), with the gradients of both.
 """
 
+import functools
 import math
 
 import torch
-from _speed import parser, save, show, take_turns, threads
+from _speed import parser, ratios, save, show, take_turns, threads
 from torch.nn import functional as F
 
 from skhyperfusion._allocator import freed_memory_kept
+from skhyperfusion._inference import channels_last
 from skhyperfusion.nn import externalize
 
 # name: (input, weight, stride, embedding_dim); the six of the paper's tasks, and a layer for pictures.
@@ -33,41 +35,35 @@ LAYERS = {
 }
 CONV = {4: F.conv2d, 5: F.conv3d}
 MODULE = {4: torch.nn.Conv2d, 5: torch.nn.Conv3d}
-FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 TURN = 0.1  # seconds
 
 
 class Layer:
     """One layer's input and generator, and the two ways to apply it."""
 
-    def __init__(self, input_shape, weight_shape, stride, embedding_dim, device):
-        self.stride = stride
-        self.padding = None if stride is None else weight_shape[-1] // 2
-        self.input = torch.randn(input_shape, device=device, requires_grad=True)
-        self.table = torch.randn(input_shape[0], embedding_dim, device=device, requires_grad=True)
-        self.network, self.hypernetwork = self._external(weight_shape, embedding_dim, device)
+    def __init__(self, input_shape, weight_shape, stride, embedding_dim):
+        n_out, n_in, *kernel = weight_shape
+        self.is_linear = stride is None
+        if self.is_linear:
+            self.plain, layer = F.linear, torch.nn.Linear(n_in, n_out)
+        else:
+            settings = {"stride": stride, "padding": kernel[0] // 2}
+            self.plain = functools.partial(CONV[len(input_shape)], **settings)
+            layer = MODULE[len(input_shape)](n_in, n_out, kernel, **settings)
+        self.input = torch.randn(input_shape, requires_grad=True)
+        self.table = torch.randn(input_shape[0], embedding_dim, requires_grad=True)
+        self.network = torch.nn.Sequential(layer)
+        # Depth 0: the table is the embedding.
+        self.hypernetwork = externalize(self.network, "0", n_tabular_features=embedding_dim, depth=0)
         self.generator = self.hypernetwork.generators[0]
         self.direction = torch.randn_like(self.loop())
-
-    def _external(self, weight_shape, embedding_dim, device):
-        n_out, n_in, *kernel = weight_shape
-        if self.stride is None:
-            layer = torch.nn.Linear(n_in, n_out)
-        else:
-            layer = MODULE[len(weight_shape)](n_in, n_out, kernel, stride=self.stride, padding=self.padding)
-        network = torch.nn.Sequential(layer).to(device)
-        # Depth 0: the table is the embedding.
-        return network, externalize(network, "0", n_tabular_features=embedding_dim, depth=0)
 
     def loop(self):
         """Apply torch's layer to one sample after the other."""
         triples = zip(
             self.input.split(1), *(part.unbind() for part in self.generator(self.table)), strict=True
         )
-        if self.stride is None:
-            return torch.cat([F.linear(x, w, b) for x, w, b in triples])
-        conv = CONV[self.input.ndim]
-        return torch.cat([conv(x, w, b, stride=self.stride, padding=self.padding) for x, w, b in triples])
+        return torch.cat([self.plain(*triple) for triple in triples])
 
     def external(self):
         """Apply the external layer as a fusion network does."""
@@ -86,15 +82,11 @@ class Layer:
             weight, bias = (part[0].clone() for part in made)
         image = self.input.detach().contiguous(memory_format=memory_format)
         sources = [part.requires_grad_() for part in (image, weight, bias)]
-        if self.stride is None:
-            layer, settings = F.linear, {}
-        else:
-            layer, settings = CONV[image.ndim], {"stride": self.stride, "padding": self.padding}
         direction = self.direction.contiguous(memory_format=memory_format)
 
         def step():
-            torch.autograd.grad(layer(*sources, **settings), sources, direction)
-            if self.stride is not None:
+            torch.autograd.grad(self.plain(*sources), sources, direction)
+            if not self.is_linear:
                 torch.autograd.grad(
                     self.generator(self.table), [self.table, *self.generator.parameters()], made
                 )
@@ -102,26 +94,26 @@ class Layer:
         return step
 
 
-def measure(repeats, device="cpu"):
+def measure(repeats):
     """Time every layer; return one row of figures each."""
     rows = []
     for name, (input_shape, *sizes) in LAYERS.items():
-        layer = Layer(input_shape, *sizes, device)
+        layer = Layer(input_shape, *sizes)
         torch.testing.assert_close(layer.loop(), layer.external(), rtol=1e-3, atol=1e-3)
         ways = {"loop": lambda: layer.step(layer.loop), "external": lambda: layer.step(layer.external)}  # noqa: B023
-        formats = {torch.contiguous_format, FORMATS.get(len(input_shape), torch.contiguous_format)}
-        floors = {format: layer.floor(format) for format in formats}
+        floors = {
+            format: layer.floor(format) for format in (torch.contiguous_format, channels_last(layer.input))
+        }
         medians = take_turns(ways | floors, repeats, least=TURN)
         loop, external = medians["loop"], medians["external"]
-        floor = min(medians[format][0] for format in formats)
+        floor = min(medians[format][0] for format in floors)
         rows.append(
             {
                 "layer": f"{name}, batch {input_shape[0]}",
                 "loop_ms": 1e3 * loop[0],
                 "external_ms": 1e3 * external[0],
                 "floor_ms": 1e3 * floor,
-                "times": loop[0] / external[0],
-                "times_processor": loop[1] / external[1],
+                **ratios(loop, external),
                 "times_of_floor": loop[0] / floor,
             }
         )

@@ -17,7 +17,7 @@ import joblib
 import pandas as pd
 import torch
 from _report import told_by_process
-from _speed import parser, save, show, take_turns, threads
+from _speed import parser, ratios, save, show, take_turns, threads
 from memory import peak_megabytes
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
@@ -71,8 +71,7 @@ def measure(n, side, repeats, seed, folder):
         "side": side,
         "loop_ms": 1e3 * medians["loop"][0] / n,
         "predict_ms": 1e3 * medians["predict"][0] / n,
-        "times": medians["predict"][0] / medians["loop"][0],
-        "times_processor": medians["predict"][1] / medians["loop"][1],
+        **ratios(medians["predict"], medians["loop"]),
         f"mb_of_{few}": peak("model", X.head(few), folder),
         f"mb_of_{n}": peak("model", X, folder),
     }

@@ -17,7 +17,7 @@ import statistics
 
 import torch
 from _report import told_by_process
-from _speed import clock, fastest, parser, save, show, threads
+from _speed import clock, fastest, parser, ratios, save, show, threads
 from memory import peak_megabytes
 from torch import nn
 from torch.nn import functional as F
@@ -129,8 +129,7 @@ def measure(batch, repeats, quick, n_threads):
         "batch": batch,
         "plain_s": seconds["plain"][0],
         "ours_s": seconds["ours"][0],
-        "times": seconds["plain"][0] / seconds["ours"][0],
-        "times_processor": seconds["plain"][1] / seconds["ours"][1],
+        **ratios(seconds["plain"], seconds["ours"]),
         "gflop": operations / 1e9,
         "peak_gflops": fastest / 1e9,
         "share_of_peak": operations / seconds["ours"][0] / fastest,
