@@ -210,10 +210,8 @@ def _text(frame, name, cells):
 
 def _read_each(read, cells):
     """Read every cell; a text that stands in many rows is read once."""
-    known = {}
-    for cell in cells:
-        if type(cell) is str and cell not in known:  # no other type: 1, 1.0 and True are one key
-            known[cell] = read(cell)
+    # No other type: 1, 1.0 and True are one key.
+    known = {text: read(text) for text in {cell for cell in cells if type(cell) is str}}
     return [known[cell] if type(cell) is str else read(cell) for cell in cells]
 
 

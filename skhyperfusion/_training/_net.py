@@ -100,8 +100,8 @@ class FusionNet(NeuralNet):
         generator = self.order_generator_ if kwargs.pop("shuffle", training) else None
         kwargs.setdefault("batch_sampler", BatchSampler(len(dataset), batch_size, generator=generator))
         kwargs.setdefault("generator", self.order_generator_)
-        reads_ahead = self._device_type == "cuda" and isinstance(dataset, FusionDataset)
-        reads_ahead = reads_ahead and dataset.device.type == "cpu"
+        is_elsewhere = isinstance(dataset, FusionDataset) and dataset.device.type == "cpu"
+        reads_ahead = self._device_type == "cuda" and is_elsewhere
         kwargs.setdefault("pin_memory", reads_ahead)
         loader = getattr(self, prefix)(dataset, **kwargs)
         return ReadAhead(loader) if reads_ahead else loader
