@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader, TabularPreprocessor
-from skhyperfusion._training._callbacks import cosine_with_warm_up
+from skhyperfusion._engine._callbacks import cosine_with_warm_up
 from skhyperfusion.datasets import make_brain_cohort
 from skhyperfusion.images import clear_cache
 from skhyperfusion.nn import FusionNetwork

@@ -12,9 +12,9 @@ import torch
 from _speed import parser, ratios, save, show, take_turns, threads
 
 from skhyperfusion import HyperFusionClassifier
-from skhyperfusion._inference import lay_out, lay_out_images, trains_grey_images_last
-from skhyperfusion._training._callbacks import cosine_with_warm_up
+from skhyperfusion._engine._callbacks import cosine_with_warm_up
 from skhyperfusion.nn import FusionNetwork
+from skhyperfusion.nn._layout import lay_out, lay_out_images, trains_grey_images_last
 
 # name: shape, base_channels, rows, epochs; a step of about 3, 8, 30 and 60 ms on two cores.
 CASES = {

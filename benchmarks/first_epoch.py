@@ -21,7 +21,7 @@ from _speed import parser, ratios, save, show, take_turns, threads
 from scipy import ndimage
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
-from skhyperfusion._dataset import FusionDataset
+from skhyperfusion._engine._batches import FusionDataset
 
 
 def write_scans(folder, n, shape, seed):

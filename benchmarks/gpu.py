@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from training_step import DROPOUT, loop_over_samples
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
-from skhyperfusion._inference import lay_out
 from skhyperfusion.nn import FusionNetwork
+from skhyperfusion.nn._layout import lay_out
 
 # name: settings of the network, shape, batch, encoded columns, outputs
 TASKS = {

@@ -19,9 +19,9 @@ import torch
 from _speed import parser, ratios, save, show, take_turns, threads
 from torch.nn import functional as F
 
-from skhyperfusion._allocator import freed_memory_kept
-from skhyperfusion._inference import channels_last
+from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion.nn import externalize
+from skhyperfusion.nn._layout import channels_last
 
 # name: (input, weight, stride, embedding_dim); the six of the paper's tasks, and a layer for pictures.
 LAYERS = {

@@ -21,8 +21,8 @@ from _speed import parser, ratios, save, show, take_turns, threads
 from memory import peak_megabytes
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
-from skhyperfusion._inference import lay_out_images
 from skhyperfusion.datasets import make_brain_cohort
+from skhyperfusion.nn._layout import lay_out_images
 
 GROWTH = 4
 BATCH = 16

@@ -23,11 +23,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from skhyperfusion._allocator import freed_memory_kept
-from skhyperfusion._inference import lay_out, lay_out_images
+from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion.nn import ExternalLinear, FusionNetwork
 from skhyperfusion.nn._externalize import ExternalLayer
 from skhyperfusion.nn._hypernetwork import look_up
+from skhyperfusion.nn._layout import lay_out, lay_out_images
 
 WARM_UP, STEPS = 3, 3  # of a turn: not counted, and counted
 DROPOUT = (0.1, 0.2, 0.2, 0.3, 0.6, 0.5)

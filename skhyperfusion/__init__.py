@@ -1,7 +1,7 @@
 """scikit-learn estimators that learn from images and tables together, by hypernetworks."""
 
 from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor
-from skhyperfusion._table import TabularPreprocessor
+from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion.images import ImageLoader
 
 __version__ = "0.1.0.dev0"

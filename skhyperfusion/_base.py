@@ -11,18 +11,19 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from skhyperfusion._collapse import warn_if_collapsed
-from skhyperfusion._columns import check_table, resolve_columns
-from skhyperfusion._dataset import FusionDataset, RowEncoder
-from skhyperfusion._holdout import split_holdout
-from skhyperfusion._inference import predict_outputs
+from skhyperfusion._encoder import RowEncoder
+from skhyperfusion._engine._augmentation import make_augmentation
+from skhyperfusion._engine._batches import FusionDataset
+from skhyperfusion._engine._callbacks import ValidationScore
+from skhyperfusion._engine._collapse import warn_if_collapsed
+from skhyperfusion._engine._device import has_room, resolve_precision, seeded, spread_device
+from skhyperfusion._engine._holdout import split_holdout
+from skhyperfusion._engine._predict import predict_outputs
+from skhyperfusion._engine._train import train
 from skhyperfusion._parameters import PARAMETER_RULES, RESERVED_NET_PARAMS
-from skhyperfusion._table import TabularPreprocessor
-from skhyperfusion._training._callbacks import ValidationScore
-from skhyperfusion._training._device import has_room, resolve_precision, seeded, spread_device
-from skhyperfusion._training._train import train
-from skhyperfusion._validation import check_parameters, private_random_state
-from skhyperfusion.images._augmentation import make_augmentation
+from skhyperfusion._rules import check_parameters, private_random_state
+from skhyperfusion._table._columns import check_table, resolve_columns
+from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
 

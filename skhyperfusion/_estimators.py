@@ -9,10 +9,10 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skhyperfusion._base import BaseHyperFusion
+from skhyperfusion._engine._callbacks import ClassifierPredictions, RegressorPredictions
 from skhyperfusion._parameters import document
+from skhyperfusion._rules import Boolean, InstanceOf, Nothing, OneOf
 from skhyperfusion._target import check_labels, check_values
-from skhyperfusion._training._callbacks import ClassifierPredictions, RegressorPredictions
-from skhyperfusion._validation import Boolean, InstanceOf, Nothing, OneOf
 
 
 @functools.partial(

@@ -1,6 +1,6 @@
 """The parameters that both estimators share: what each may be, and what its documentation says."""
 
-from skhyperfusion._validation import (
+from skhyperfusion._rules import (
     AnyOf,
     Boolean,
     Callable,

@@ -6,7 +6,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
-from skhyperfusion._validation import listing, show
+from skhyperfusion._wording import listing, show
 
 
 def check_labels(y, index, *, name):

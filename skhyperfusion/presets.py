@@ -4,8 +4,8 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
 
 from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor
-from skhyperfusion._imputation import StandardizedImputer
-from skhyperfusion._table import TabularPreprocessor
+from skhyperfusion._table._imputation import StandardizedImputer
+from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion.images._loader import ImageLoader
 
 __all__ = ["alzheimer_classifier", "alzheimer_preprocessor", "brain_age_regressor", "mni152_hippocampi"]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from skhyperfusion import HyperFusionRegressor, ImageLoader, _allocator
-from skhyperfusion._allocator import freed_memory_kept
+from skhyperfusion import HyperFusionRegressor, ImageLoader
+from skhyperfusion._engine import _allocator
+from skhyperfusion._engine._allocator import freed_memory_kept
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "mallopt"),
@@ -21,7 +22,7 @@ N_BYTES = 64 << 20  # above glibc's largest threshold: never kept by itself
 SCRIPT = f"""
 import json, resource, threading
 import torch
-from skhyperfusion._allocator import freed_memory_kept
+from skhyperfusion._engine._allocator import freed_memory_kept
 
 def new_pages(n_bytes={N_BYTES}):
     "How many pages the system has to provide for a large tensor, behind some that were freed."

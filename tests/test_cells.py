@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skhyperfusion import _cells
-from skhyperfusion._cells import as_number, as_text, clean_tabular, is_missing, object_array
+from skhyperfusion._table import _cells
+from skhyperfusion._table._cells import as_number, as_text, clean_tabular, is_missing, object_array
 
 NUMBERS = [1.0, np.nan, 3.0]
 

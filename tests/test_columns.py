@@ -10,9 +10,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from skhyperfusion import _columns
-from skhyperfusion._cells import object_array
-from skhyperfusion._columns import ColumnRoles, has_image_suffix, is_image_cell, resolve_columns
+from skhyperfusion._table import _columns
+from skhyperfusion._table._cells import object_array
+from skhyperfusion._table._columns import ColumnRoles, has_image_suffix, is_image_cell, resolve_columns
 
 NIFTI = nib.Nifti1Image(np.zeros((2, 2, 2)), np.eye(4))
 ARRAY = np.zeros((4, 4))

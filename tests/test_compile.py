@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skhyperfusion import HyperFusionClassifier
-from skhyperfusion._training import _compiler
+from skhyperfusion._engine import _compiler
 from skhyperfusion.nn import FusionNetwork
 from skhyperfusion.nn._fusions import FUSIONS
 

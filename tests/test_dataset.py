@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.preprocessing import FunctionTransformer
 
-from skhyperfusion._dataset import BatchSampler, FusionDataset, ReadAhead, RowEncoder
+from skhyperfusion._encoder import RowEncoder
+from skhyperfusion._engine._batches import BatchSampler, FusionDataset, ReadAhead
 
 
 def make_dataset(n_rows=6, **kwargs):

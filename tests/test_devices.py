@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from skhyperfusion import HyperFusionClassifier, ImageLoader, _base, _inference
-from skhyperfusion._dataset import FusionDataset, ReadAhead
-from skhyperfusion._training import _device
-from skhyperfusion._training._net import FusionNet
+from skhyperfusion import HyperFusionClassifier, ImageLoader, _base
+from skhyperfusion._engine import _device
+from skhyperfusion._engine import _predict as _inference
+from skhyperfusion._engine._batches import FusionDataset, ReadAhead
+from skhyperfusion._engine._net import FusionNet
 
 GPU = torch.device("cuda", 0)
 

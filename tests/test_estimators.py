@@ -219,7 +219,7 @@ def test_prediction_of_large_images_depends_on_the_row_alone(monkeypatch, arrays
     X, y, _ = arrays
     classifier = small().fit(X, y)
     in_double = classifier.predict_proba(X)
-    monkeypatch.setattr("skhyperfusion._inference.MAX_FLOAT64_VALUES", 0)
+    monkeypatch.setattr("skhyperfusion._engine._predict.MAX_FLOAT64_VALUES", 0)
     proba = classifier.predict_proba(X)
     np.testing.assert_array_equal(classifier.predict_proba(X.iloc[::-1])[::-1], proba)
     np.testing.assert_array_equal(classifier.set_params(batch_size=5).predict_proba(X), proba)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skhyperfusion._holdout import split_holdout
+from skhyperfusion._engine._holdout import split_holdout
 
 
 def split(n_rows=40, fraction=0.2, seed=0, **kwargs):

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, SplineTransformer
 
-from skhyperfusion._table import TabularPreprocessor
+from skhyperfusion._table._preprocessor import TabularPreprocessor
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@ import pandas as pd
 import pytest
 import torch
 
-from skhyperfusion import HyperFusionClassifier, _inference
-from skhyperfusion._dataset import FusionDataset
-from skhyperfusion._inference import channels_last, lay_out, lay_out_images, predict_outputs
+from skhyperfusion import HyperFusionClassifier
+from skhyperfusion._engine import _predict as _inference
+from skhyperfusion._engine._batches import FusionDataset
+from skhyperfusion._engine._predict import predict_outputs
 from skhyperfusion.nn import FusionNetwork
 from skhyperfusion.nn._backbones import ResidualBackbone
 from skhyperfusion.nn._fusions import FUSIONS
+from skhyperfusion.nn._layout import channels_last, lay_out, lay_out_images
 
 SHAPE = (28, 26, 24)  # above MAX_FLOAT64_VALUES
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from skhyperfusion import HyperFusionClassifier
-from skhyperfusion._training._small_maps import SmallMapsInFloat32
+from skhyperfusion._engine._small_maps import SmallMapsInFloat32
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from skhyperfusion._cells import object_array
-from skhyperfusion._table import TabularPreprocessor
+from skhyperfusion._table._cells import object_array
+from skhyperfusion._table._preprocessor import TabularPreprocessor
 
 NIFTI = nib.Nifti1Image(np.zeros((2, 2, 2)), np.eye(4))
 PREPROCESSORS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skhyperfusion._validation import (
+from skhyperfusion._rules import (
     AnyOf,
     Boolean,
     Callable,
@@ -18,11 +18,8 @@ from skhyperfusion._validation import (
     Rule,
     SequenceOf,
     check_parameters,
-    closest,
-    did_you_mean,
-    listing,
-    show,
 )
+from skhyperfusion._wording import closest, did_you_mean, listing, show
 
 
 class Net:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, column_or_1d
 
-from skhyperfusion._validation import show
+from skhyperfusion._wording import show
 
 
 class AgeBias(NamedTuple):

@@ -18,11 +18,11 @@ from sklearn.utils.validation import (
 )
 from tqdm import tqdm
 
-from skhyperfusion._delegation import passed, take_over_tags, unrouted_fit_params
+from skhyperfusion._meta import passed, take_over_tags, unrouted_fit_params
+from skhyperfusion._rules import Boolean, HasMethods, Number, check_parameters
 from skhyperfusion._target import check_values
-from skhyperfusion._validation import Boolean, HasMethods, Number, check_parameters
-from skhyperfusion.brain_age._balanced import balanced_splits, balanced_splitter
 from skhyperfusion.brain_age._bias import fit_age_bias
+from skhyperfusion.model_selection._balanced import balanced_splits, balanced_splitter
 
 
 class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skhyperfusion._validation import Nothing, Number, OneOf, SequenceOf, check_argument, listing, show
+from skhyperfusion._rules import Nothing, Number, OneOf, SequenceOf, check_argument
+from skhyperfusion._wording import listing, show
 from skhyperfusion.brain_age._bias import brain_age_gap
 
 ALL = "all"

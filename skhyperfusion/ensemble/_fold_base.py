@@ -19,9 +19,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import _check_method_params, _check_sample_weight
 from tqdm import tqdm
 
-from skhyperfusion._delegation import passed, take_over_tags, unrouted_fit_params
-from skhyperfusion._splits import make_splitter
-from skhyperfusion._validation import Boolean, HasMethods, Nothing, Number, check_parameters
+from skhyperfusion._meta import make_splitter, passed, take_over_tags, unrouted_fit_params
+from skhyperfusion._rules import Boolean, HasMethods, Nothing, Number, check_parameters
 
 
 class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):

@@ -7,7 +7,8 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skhyperfusion._validation import OneOf, check_parameters, listing
+from skhyperfusion._rules import OneOf, check_parameters
+from skhyperfusion._wording import listing
 from skhyperfusion.ensemble._rules import VOTING, combine
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skhyperfusion.images._cells import Bad, Cell
-from skhyperfusion.images._recipe import Header
+from skhyperfusion.images._image_cells import Bad, Cell
 from skhyperfusion.images._spec import ImageSpec
+from skhyperfusion.images._voxels._recipe import Header
 
 # A voxel a twentieth longer is a brain a twentieth larger; scanners' rounding stays far below.
 SPACING_TOLERANCE = 0.05

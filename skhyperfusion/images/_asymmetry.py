@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skhyperfusion.images._geometry import (
+from skhyperfusion.images._voxels._geometry import (
     Grid,
     crop_voxels,
     foreground_box,

@@ -8,24 +8,16 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skhyperfusion._validation import (
-    Callable,
-    InstanceOf,
-    Nothing,
-    Number,
-    OneOf,
-    SequenceOf,
-    check_parameters,
-    listing,
-)
+from skhyperfusion._rules import Callable, InstanceOf, Nothing, Number, OneOf, SequenceOf, check_parameters
+from skhyperfusion._wording import listing
 from skhyperfusion.images._agreement import agree, strangers
-from skhyperfusion.images._cache import machine_memory
-from skhyperfusion.images._cells import Cell, attempt, pixel_cells, raise_bad, read_cells
-from skhyperfusion.images._disk import DiskCache
-from skhyperfusion.images._intensity import check_intensity, intensity_name
-from skhyperfusion.images._recipe import Header, Recipe
+from skhyperfusion.images._cache._disk import DiskCache
+from skhyperfusion.images._cache._memory import machine_memory
+from skhyperfusion.images._cache._store import Store
+from skhyperfusion.images._image_cells import Cell, attempt, pixel_cells, raise_bad, read_cells
 from skhyperfusion.images._source import ImageSource, threads
-from skhyperfusion.images._store import Store
+from skhyperfusion.images._voxels._intensity import check_intensity, intensity_name
+from skhyperfusion.images._voxels._recipe import Header, Recipe
 
 _SPACING = Number(float, 0, closed="neither")
 _RULES = {

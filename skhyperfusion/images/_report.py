@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._columns import resolve_columns
-from skhyperfusion._frames import as_frame
-from skhyperfusion._validation import listing
+from skhyperfusion._table._columns import resolve_columns
+from skhyperfusion._table._frames import as_frame
+from skhyperfusion._wording import listing
 from skhyperfusion.images._agreement import SPACING_TOLERANCE
 from skhyperfusion.images._asymmetry import against_the_others, asymmetry
-from skhyperfusion.images._cells import Cell, check_cell, read_cells
-from skhyperfusion.images._geometry import Grid, check_affine, orient_grid, orient_voxels
+from skhyperfusion.images._formats._raw import BadImage, as_raw_image
+from skhyperfusion.images._formats._readers import find_reader
+from skhyperfusion.images._image_cells import Cell, check_cell, read_cells
 from skhyperfusion.images._loader import ImageLoader
-from skhyperfusion.images._raw import BadImage, as_raw_image
-from skhyperfusion.images._readers import find_reader
-from skhyperfusion.images._recipe import Recipe, called
 from skhyperfusion.images._source import threads
+from skhyperfusion.images._voxels._geometry import Grid, check_affine, orient_grid, orient_voxels
+from skhyperfusion.images._voxels._recipe import Recipe, called
 
 _FAR_OFF = 2.0  # orders of magnitude between one image's range and that of most
 

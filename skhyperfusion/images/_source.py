@@ -14,11 +14,11 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from skhyperfusion._validation import listing
-from skhyperfusion.images._cells import Cell, attempt, raise_bad
-from skhyperfusion.images._raw import BadImage
+from skhyperfusion._wording import listing
+from skhyperfusion.images._cache._store import Store
+from skhyperfusion.images._formats._raw import BadImage
+from skhyperfusion.images._image_cells import Cell, attempt, raise_bad
 from skhyperfusion.images._spec import ImageSpec
-from skhyperfusion.images._store import Store
 
 
 class ImageSource:

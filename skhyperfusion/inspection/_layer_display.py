@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skhyperfusion._plotting import import_pyplot
+from skhyperfusion._optional import import_pyplot
 from skhyperfusion.inspection._layer_sensitivity import layer_sensitivity
 
 

@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skhyperfusion._base import BaseHyperFusion
-from skhyperfusion._training._device import spread_device
-from skhyperfusion._validation import (
+from skhyperfusion._engine._device import spread_device
+from skhyperfusion._rules import (
     Boolean,
     InstanceOf,
     Nothing,
@@ -21,8 +21,8 @@ from skhyperfusion._validation import (
     SequenceOf,
     check_argument,
     private_random_state,
-    show,
 )
+from skhyperfusion._wording import show
 from skhyperfusion.inspection._probe import Probe, probe_losses
 from skhyperfusion.inspection._rows import ScoredRows
 from skhyperfusion.nn._externalize import ExternalLayer, obstacle, resolve_layers

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from skhyperfusion._inference import lay_out_images
-from skhyperfusion._training._device import seeded
+from skhyperfusion._engine._device import seeded
 from skhyperfusion.inspection._reuse import given, outputs_before
+from skhyperfusion.nn._layout import lay_out_images
 
 CPU = torch.device("cpu")
 

@@ -5,9 +5,9 @@ import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch.nn import functional as F
 
-from skhyperfusion._columns import check_table
+from skhyperfusion._table._columns import check_table
 from skhyperfusion._target import check_labels, check_values
-from skhyperfusion._validation import listing
+from skhyperfusion._wording import listing
 
 
 class ScoredRows:

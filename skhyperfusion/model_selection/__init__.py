@@ -2,12 +2,16 @@
 
 from skhyperfusion.model_selection._compare import ComparisonError, ComparisonInterrupted, compare_estimators
 from skhyperfusion.model_selection._comparison import Comparison
+from skhyperfusion.model_selection._cross_group import cross_group_scores
+from skhyperfusion.model_selection._cross_scores import CrossGroupScores
 from skhyperfusion.model_selection._joint_folds import JointStratifiedKFold
 
 __all__ = [
     "Comparison",
     "ComparisonError",
     "ComparisonInterrupted",
+    "CrossGroupScores",
     "JointStratifiedKFold",
     "compare_estimators",
+    "cross_group_scores",
 ]

@@ -12,8 +12,9 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils import indexable
 from tqdm import tqdm
 
-from skhyperfusion._splits import make_splitter
-from skhyperfusion._validation import HasMethods, known, show
+from skhyperfusion._meta import make_splitter
+from skhyperfusion._rules import HasMethods
+from skhyperfusion._wording import known, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
 

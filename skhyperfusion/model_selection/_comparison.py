@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._plotting import import_pyplot
-from skhyperfusion._validation import Number, known, listing, show
+from skhyperfusion._optional import import_pyplot
+from skhyperfusion._rules import Number
+from skhyperfusion._wording import known, listing, show
 from skhyperfusion.model_selection._statistics import (
     corrected_interval,
     corrected_t_test,

@@ -7,17 +7,10 @@ import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import _num_samples, column_or_1d
 
-from skhyperfusion._cells import clean_tabular
-from skhyperfusion._frames import as_frame
-from skhyperfusion._validation import (
-    Boolean,
-    Number,
-    RandomState,
-    did_you_mean,
-    listing,
-    private_random_state,
-    show,
-)
+from skhyperfusion._rules import Boolean, Number, RandomState, private_random_state
+from skhyperfusion._table._cells import clean_tabular
+from skhyperfusion._table._frames import as_frame
+from skhyperfusion._wording import did_you_mean, listing, show
 
 MAX_PASSES = 10  # over the groups, to move each to a better fold; two or three are enough in practice
 # What the target and the sizes of the folds count against a column. With 120 groups of 1 to 4 rows, 1 left

@@ -5,10 +5,10 @@ import fnmatch
 import torch
 from torch import nn
 
+from skhyperfusion._wording import did_you_mean, quoted
 from skhyperfusion.nn._external import ExternalConv, ExternalLinear
 from skhyperfusion.nn._generator import AffineGenerator
 from skhyperfusion.nn._hypernetwork import Hypernetwork, Slot, look_up
-from skhyperfusion.nn._names import did_you_mean, listing
 
 _CONV_DIMS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 _RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU)
@@ -161,9 +161,9 @@ def resolve_layers(module, patterns, parameter="external_layers"):
 
 
 def _no_layer(pattern, found, every, able):
-    there = f"Layers that can be external: {listing(able)}." if able else "No layer here can be external."
+    there = f"Layers that can be external: {quoted(able)}." if able else "No layer here can be external."
     if not found:
-        return f"no layer matches {pattern!r}{did_you_mean(pattern, able)} {there}"
+        return f"no layer matches {pattern!r}{did_you_mean(pattern, able) or '.'} {there}"
     first = found[0]
     inside = [name for name in able if name.startswith(first + ".")]
     if len(found) == 1 and inside:

@@ -6,10 +6,10 @@ import numbers
 import torch
 from torch import nn
 
+from skhyperfusion._wording import did_you_mean, quoted
 from skhyperfusion.nn._fusion_base import Setting
 from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._generator import INITIALISATIONS, AffineGenerator
-from skhyperfusion.nn._names import did_you_mean, listing
 from skhyperfusion.nn._norm import weighted_rows
 from skhyperfusion.nn._primary import build_primary
 
@@ -22,8 +22,8 @@ def _check_choices(fusion, task, hyper_init):
     ):  # fmt: skip
         if value not in choices:
             raise ValueError(
-                f"{name!r} must be one of {listing(list(choices))}. "
-                f"Got {value!r} instead{did_you_mean(value, choices)}"
+                f"{name!r} must be one of {quoted(list(choices))}. "
+                f"Got {value!r} instead{did_you_mean(value, choices) or '.'}"
             )
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from skhyperfusion.nn._names import did_you_mean, listing
+from skhyperfusion._wording import did_you_mean, quoted
 
 _ELEMENTWISE = {"max": torch.maximum, "multiply": torch.mul}
 JOINS = ("concat", *_ELEMENTWISE)
@@ -62,7 +62,8 @@ class Head(nn.Module):
         super().__init__()
         if join not in JOINS:
             raise ValueError(
-                f"'join' must be one of {listing(JOINS)}. Got {join!r} instead{did_you_mean(join, JOINS)}"
+                f"'join' must be one of {quoted(JOINS)}. Got {join!r} instead"
+                f"{did_you_mean(join, JOINS) or '.'}"
             )
         self.flatten = flatten
         self.join_at = join_at

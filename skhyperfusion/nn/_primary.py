@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from skhyperfusion._wording import did_you_mean, quoted
 from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone, spread_dropout
 from skhyperfusion.nn._head import Head
-from skhyperfusion.nn._names import did_you_mean, listing
 
 
 class Primary(NamedTuple):
@@ -58,9 +58,9 @@ def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropou
         )
     if isinstance(backbone, str) or not callable(backbone):
         raise ValueError(
-            f"'backbone' must be one of {listing(sorted(BACKBONES))} or a callable "
+            f"'backbone' must be one of {quoted(sorted(BACKBONES))} or a callable "
             f"(in_channels, spatial_dims) -> torch.nn.Module. Got {backbone!r} instead"
-            f"{did_you_mean(backbone, BACKBONES)}"
+            f"{did_you_mean(backbone, BACKBONES) or '.'}"
         )
     return _own(backbone, in_channels, spatial_shape, dropout)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skhyperfusion.images._cache import CACHE
+from skhyperfusion.images._cache._memory import CACHE
 
 
 @pytest.fixture(autouse=True)

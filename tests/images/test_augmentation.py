@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skhyperfusion.images import make_augmentation
+from skhyperfusion._engine._augmentation import make_augmentation
 
 SHAPES = {2: (12, 40), 3: (20, 8, 10)}
 

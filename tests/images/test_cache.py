@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from skhyperfusion.images import ImageLoader, cache_info, clear_cache
-from skhyperfusion.images import _disk as disk
-from skhyperfusion.images._cache import CACHE, ImageCache, machine_memory
-from skhyperfusion.images._recipe import Recipe
+from skhyperfusion.images._cache import _disk as disk
+from skhyperfusion.images._cache._memory import CACHE, ImageCache, machine_memory
+from skhyperfusion.images._voxels._recipe import Recipe
 
 NBYTES = 480 * 4  # of one image of the `volume` fixture
 
@@ -187,7 +187,7 @@ def test_clear_cache_when_called_forgets_images_and_counts(scans):
 def test_cache_when_forked_under_a_lock_is_free_in_the_child():
     code = (
         "import os, threading\n"
-        "from skhyperfusion.images._cache import CACHE\n"
+        "from skhyperfusion.images._cache._memory import CACHE\n"
         "CACHE._lock.acquire()\n"
         "pid = os.fork()\n"
         "if pid == 0:\n"
@@ -332,7 +332,7 @@ def test_disk_when_a_writer_is_killed_leaves_no_image(scans, logged, tmp_path):
     code = (
         "import os, sys, numpy as np\n"
         "from skhyperfusion.images import _disk\n"
-        "from skhyperfusion.images._raw import RawHeader\n"
+        "from skhyperfusion.images._formats._raw import RawHeader\n"
         "def write(file, image, stored):\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)\n"
         "_disk._write = write\n"
@@ -373,8 +373,9 @@ def test_disk_when_two_processes_ask_decodes_once_in_all(scans, logged, tmp_path
 
 
 def test_disk_when_reader_has_no_header_opens_without_decoding(tmp_path, as_column, volume):
-    from skhyperfusion._columns import image_suffixes
-    from skhyperfusion.images import _readers, register_reader
+    from skhyperfusion._table._columns import image_suffixes
+    from skhyperfusion.images import register_reader
+    from skhyperfusion.images._formats import _readers
 
     log = Logged(tmp_path / "log")
     try:

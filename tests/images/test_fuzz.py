@@ -13,7 +13,7 @@ from nibabel.freesurfer import MGHImage
 from PIL import Image
 
 from skhyperfusion.images import ImageLoader
-from skhyperfusion.images._cache import CACHE
+from skhyperfusion.images._cache._memory import CACHE
 
 LIMIT = 40_000  # voxels; an image beyond it must be refused before it is decoded
 PEAK = 40 * LIMIT  # bytes: what a few copies of the largest image take

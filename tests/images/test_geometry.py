@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from skhyperfusion.images import ImageLoader
-from skhyperfusion.images._geometry import (
+from skhyperfusion.images._formats._raw import RawHeader
+from skhyperfusion.images._voxels._geometry import (
     Grid,
     foreground_box,
     halves,
     resample_to_shape,
     resample_voxels,
 )
-from skhyperfusion.images._raw import RawHeader
-from skhyperfusion.images._recipe import Recipe
+from skhyperfusion.images._voxels._recipe import Recipe
 
 RAW = {"intensity": None}
 

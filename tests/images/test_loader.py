@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from skhyperfusion.images import ImageLoader, ImageSpec
-from skhyperfusion.images._cache import CACHE
+from skhyperfusion.images import ImageLoader
+from skhyperfusion.images._cache._memory import CACHE
+from skhyperfusion.images._spec import ImageSpec
 
 RAW = {"intensity": None}
 

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skhyperfusion.images import ImageLoader, ImageSpec
+from skhyperfusion.images import ImageLoader
+from skhyperfusion.images._spec import ImageSpec
 
 RAW = {"intensity": None}
 

@@ -7,9 +7,9 @@ import pytest
 from nibabel.freesurfer import MGHImage
 from PIL import Image
 
-from skhyperfusion._columns import image_suffixes
+from skhyperfusion._table._columns import image_suffixes
 from skhyperfusion.images import ImageLoader, register_reader
-from skhyperfusion.images import _readers as readers
+from skhyperfusion.images._formats import _readers as readers
 
 RAW = {"intensity": None}
 

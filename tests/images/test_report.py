@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from skhyperfusion.images import ImageLoader, check_images
-from skhyperfusion.images._cache import CACHE
+from skhyperfusion.images._cache._memory import CACHE
 
 RNG = np.random.default_rng(0)
 

@@ -25,7 +25,7 @@ from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
-from skhyperfusion._training import _device
+from skhyperfusion._engine import _device
 from skhyperfusion.ensemble import ConfidenceVotingClassifier, FoldEnsembleClassifier
 from skhyperfusion.images import cache_info
 

@@ -1,0 +1,1 @@
+"""Everything that runs a network: batches, the held-out rows, training, prediction."""

@@ -1,0 +1,228 @@
+"""The skorch net that trains a fusion network."""
+
+import contextlib
+import multiprocessing
+
+import numpy as np
+import torch
+from sklearn.utils import ClassifierTags, RegressorTags
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
+from skorch.dataset import Dataset
+from skorch.exceptions import SkorchException
+from skorch.utils import to_device
+
+from skhyperfusion._engine._batches import BatchSampler, FusionDataset, ReadAhead, pass_batch
+from skhyperfusion._engine._compiler import check_compiler
+from skhyperfusion._engine._small_maps import SmallMapsInFloat32
+from skhyperfusion.nn._layout import lay_out_images, trains_grey_images_last
+
+
+class StopTraining(KeyboardInterrupt):
+    """Ends the training loop at the end of an epoch; no one pressed a key."""
+
+
+class FusionNet(NeuralNet):
+    """skorch net for batches of images, tables, targets and weights.
+
+    Parameters
+    ----------
+    augmentation : callable or None
+        ``(image, generator) -> image``, applied to training batches on the device.
+    precision : {"float32", "bfloat16", "float64"}
+        "bfloat16": float32 weights under autocast.
+    seed : int
+        Seed of the order of rows, of the views drawn and of the augmentation.
+    n_classes : int or None
+        Number of classes; None: a regression.
+    """
+
+    def __init__(
+        self, module, *args, augmentation=None, precision="float32", seed=0, n_classes=None, **kwargs
+    ):
+        super().__init__(module, *args, **kwargs)
+        self.augmentation = augmentation
+        self.precision = precision
+        self.seed = seed
+        self.n_classes = n_classes
+
+    _compiled = None  # the network as ``compile=True`` runs it
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+        ]
+
+    def initialize(self):
+        super().initialize()
+        order, augmentation = np.random.SeedSequence(self.seed).generate_state(2)
+        self.order_generator_ = torch.Generator().manual_seed(int(order))
+        self.augmentation_generator_ = torch.Generator(self.device).manual_seed(int(augmentation))
+        self.interrupted_ = self.stop_requested_ = False
+        self.grey_last_ = trains_grey_images_last(self.module_)
+        return self
+
+    def torch_compile(self, module, name):
+        """Compile the network beside ``module_``, which stays plain: it pickles, under plain names."""
+        if self.compile and name == "module":
+            check_compiler(self._device_type)
+            # Each fit compiles a network of its own; torch runs the ninth of a process as it is, unasked.
+            torch.compiler.reset()
+            compiled = torch.compile(module, **self.get_params_for("compile"))
+            self._compiled = compiled.__call__  # a module would count among the net's own
+        return module
+
+    @property
+    def _network(self):
+        return self.module_ if self._compiled is None else self._compiled
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_compiled": None}
+
+    def _set_training(self, training=True):
+        # skorch walks through every layer before every batch, which a step of 2 ms feels.
+        if self.module_.training is not training:
+            super()._set_training(training)
+
+    def get_iterator(self, dataset, training=False):
+        """Load batches by index; ``net_params`` may set what torch's DataLoader takes.
+
+        For a GPU the rows that it does not hold are read ahead, into memory that it can copy from by itself.
+        """
+        prefix = "iterator_train" if training else "iterator_valid"
+        kwargs = {"collate_fn": pass_batch, **self.get_params_for(prefix)}
+        if multiprocessing.parent_process() is not None:
+            kwargs["num_workers"] = 0  # a daemonic child of a parallel search may have no children
+        batch_size = kwargs.pop("batch_size", self.batch_size)
+        generator = self.order_generator_ if kwargs.pop("shuffle", training) else None
+        kwargs.setdefault("batch_sampler", BatchSampler(len(dataset), batch_size, generator=generator))
+        kwargs.setdefault("generator", self.order_generator_)
+        is_elsewhere = isinstance(dataset, FusionDataset) and dataset.device.type == "cpu"
+        reads_ahead = self._device_type == "cuda" and is_elsewhere
+        kwargs.setdefault("pin_memory", reads_ahead)
+        loader = getattr(self, prefix)(dataset, **kwargs)
+        return ReadAhead(loader) if reads_ahead else loader
+
+    def infer(self, x, **fit_params):
+        inputs = {name: value.to(self.device, non_blocking=True) for name, value in x.items()}
+        halved = self.precision == "bfloat16"
+        mended = SmallMapsInFloat32() if halved and self._device_type == "cpu" else contextlib.nullcontext()
+        with torch.autocast(self._device_type, torch.bfloat16, enabled=halved), mended:
+            outputs = self._infer(**inputs, **fit_params)
+        return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+
+    def _infer(self, image=None, **inputs):
+        if image is None:
+            return self._network(**inputs)
+        if self.module_.training:
+            return self._network(image=self._training_view(image), **inputs)
+        views = [lay_out_images(view, grey=self.grey_last_) for view in image.unbind(1)]
+        return torch.stack([self._network(image=view, **inputs) for view in views]).mean(0)
+
+    @property
+    def _device_type(self):
+        return torch.device(self.device).type
+
+    def _training_view(self, image):
+        """One view per sample, drawn at random, then augmented: (B, V, C, *S) -> (B, C, *S)."""
+        generator = self.augmentation_generator_
+        if image.shape[1] == 1:
+            image = image[:, 0]
+        else:
+            rows = torch.arange(len(image), device=image.device)
+            view = torch.randint(image.shape[1], (len(image),), generator=generator, device=image.device)
+            image = image[rows, view]
+        if self.augmentation is not None:
+            image = self.augmentation(image, generator)
+        return lay_out_images(image, grey=self.grey_last_)
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        target, weight = to_device(y_true, self.device)
+        loss = self.criterion_(y_pred, target)
+        if loss.ndim > 1:
+            loss = loss.mean(dim=1)  # over the outputs of a multi-output regression
+        # Weights have mean one over the training rows, so a plain mean keeps every row's share the same
+        # in whatever batch it falls.
+        return (loss * weight).mean()
+
+    def fit_loop(self, X, y=None, epochs=None, **kwargs):
+        self.module_.train()  # every layer, whatever mode a pre-training left some in
+        # skorch swallows a KeyboardInterrupt; here the estimator is told, and raises it again.
+        try:
+            return super().fit_loop(X, y, epochs, **kwargs)
+        except StopTraining:
+            return self
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            return self
+
+    def notify(self, method_name, **cb_kwargs):
+        if "batch" in cb_kwargs:  # skorch's scoring callbacks know inputs and targets, not weights
+            inputs, (target, _) = cb_kwargs["batch"]
+            cb_kwargs["batch"] = inputs, target
+        if method_name == "on_epoch_end":
+            cb_kwargs |= {name: _with_target(cb_kwargs[name]) for name in ("dataset_train", "dataset_valid")}
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except (KeyError, SkorchException) as error:
+            if self.train_split is None and "valid_" in str(error):
+                error.add_note(
+                    "A callback asks for a score of rows held out, and none are: pass early_stopping=True, "
+                    "or let the callback monitor 'train_loss'."
+                )
+            raise
+        except KeyboardInterrupt:
+            # skorch's own EarlyStopping ends training by this exception: no key was pressed.
+            if method_name != "on_epoch_end" or not any(map(_has_run_out, self.callbacks_)):
+                raise
+            self.stop_requested_ = True
+        if method_name == "on_epoch_end" and self.stop_requested_:
+            raise StopTraining
+
+    # What the scorers of skorch's callbacks ask a net for.
+
+    def predict(self, X):
+        """Codes of the likeliest classes, or values in the unit that the network is trained in."""
+        outputs = self.predict_proba(X)
+        return outputs if self.n_classes is None else outputs.argmax(axis=1)
+
+    @property
+    def classes_(self):
+        if self.n_classes is None:
+            raise AttributeError("The net of a regression has no classes_.")
+        return np.arange(self.n_classes)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.n_classes is None:
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        else:
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
+
+    def strip(self):
+        """Drop what only training needs: a pickle then holds no row, and does not grow with the data.
+
+        The weights move to the CPU, so that a pickle from a machine with a GPU opens on one without.
+        """
+        self.module_.to("cpu")
+        self.device = "cpu"
+        self.trim_for_prediction()
+        self._compiled = None
+        self.augmentation = None
+        self.order_generator_ = self.augmentation_generator_ = None
+
+
+def _has_run_out(named_callback):
+    callback = named_callback[1]
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+
+
+def _with_target(dataset):
+    """Show a data set to callbacks as one of skorch, which is where its scorers find the target."""
+    if dataset is None:
+        return None
+    return Dataset(dataset, dataset.target[dataset.rows].cpu().numpy(), length=len(dataset))

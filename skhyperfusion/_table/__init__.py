@@ -1,0 +1,1 @@
+"""Any table as columns whose roles are known, and as finite numbers."""

@@ -1,0 +1,411 @@
+"""TabularPreprocessor: a table with gaps, categories and images as numbers beside untouched images."""
+
+import numpy as np
+import pandas as pd
+from sklearn import config_context, get_config
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import MissingIndicator
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from skhyperfusion._rules import (
+    AnyOf,
+    Boolean,
+    HasMethods,
+    InstanceOf,
+    Nothing,
+    Number,
+    OneOf,
+    SequenceOf,
+    check_parameters,
+)
+from skhyperfusion._table._cells import (
+    cell_name,
+    cells_of,
+    clean_tabular,
+    holds_numbers,
+    is_missing,
+    row_name,
+)
+from skhyperfusion._table._columns import check_table, resolve_columns
+from skhyperfusion._table._imputation import make_imputer
+from skhyperfusion._wording import listing
+
+_RULES = {
+    "image_columns": [
+        OneOf("auto"),
+        InstanceOf(str),
+        Number(int),
+        SequenceOf(AnyOf(InstanceOf(str), Number(int)), empty=True),
+        Nothing(),
+    ],
+    "imputer": [
+        OneOf("iterative", "median", "knn"),
+        HasMethods("fit", "transform", noun="an imputer"),
+        Nothing(),
+    ],
+    "add_indicator": [Boolean()],
+    "scaler": [OneOf("standard"), HasMethods("fit", "transform", noun="a transformer"), Nothing()],
+    "max_categories": [Number(int, 2), Nothing()],
+}
+
+
+class TabularPreprocessor(TransformerMixin, BaseEstimator):
+    """Turn a table with gaps and categories into finite numbers, and hand its images through.
+
+    Numeric columns are imputed, standardised, and followed by a flag for each that had gaps; categorical
+    columns become one column of 0 and 1 per category. Columns that say nothing, those without a value
+    and those that are the same in every row, are dropped.
+
+    Parameters
+    ----------
+    image_columns : "auto", str, int, list of these or None, default="auto"
+        Columns that are handed through untouched, behind the others and under their own names. "auto": every
+        column whose cells are all paths with a known suffix, arrays or nibabel images.
+    imputer : {"iterative", "median", "knn"}, transformer or None, default="iterative"
+        Fills the gaps of numeric columns. "iterative": each column regressed on the others in turns, from
+        the median start, by `sklearn.impute.IterativeImputer`; "knn": the mean of the 5 nearest rows (the
+        fitted object then holds the training table); both in standard units and within the range seen in
+        `fit`. A transformer is cloned and gets the columns as they are. None: a gap is an error.
+    add_indicator : bool, default=True
+        Add a column of 0 and 1 for each column that has gaps in `fit`.
+    scaler : "standard", transformer or None, default="standard"
+        Scales the numeric columns after imputation, but for flags and columns that hold only 0 and 1
+        (booleans among them).
+    max_categories : int or None, default=20
+        Most columns that one categorical column may become: its rarest categories share the last.
+
+    Attributes
+    ----------
+    image_columns_ : list of str
+        Columns handed through.
+    numeric_columns_, categorical_columns_ : list of str
+        Columns read as numbers and as categories.
+    dropped_columns_ : list of str
+        Columns without a value, constant columns, and images that are not among `image_columns`.
+    column_transformer_ : ColumnTransformer or None
+        What turns the numeric and categorical columns into numbers; None if there are none.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Their names, where all are strings.
+
+    See Also
+    --------
+    HyperFusionClassifier : Uses one by itself; give it another by `tabular_preprocessor`.
+
+    Notes
+    -----
+    Numbers may stand in columns of objects or text, where ``"<80"`` and ``">1300"`` count as 80 and 1300.
+    Booleans are 0 and 1. A column of the pandas dtype ``category`` is categorical even if it holds numbers:
+    so declare codes, as of an occupation. A gap in a categorical column is 0 in all its columns, and
+    marked by the flag; so is a category that `fit` has not seen, but for the flag.
+
+    `transform` returns a float64 array, or a DataFrame where there are image columns, unless `set_output`
+    asks for something else.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> X = pd.DataFrame(
+    ...     {
+    ...         "t1w": ["a.nii.gz", "b.nii.gz", "c.nii.gz"],
+    ...         "sex": ["F", "M", "F"],
+    ...         "tau": ["<80", 160, None],
+    ...     }
+    ... )
+    >>> TabularPreprocessor(imputer="median", scaler=None).fit_transform(X)
+         tau  missingindicator_tau  sex_F  sex_M       t1w
+    0   80.0                   0.0    1.0    0.0  a.nii.gz
+    1  160.0                   0.0    0.0    1.0  b.nii.gz
+    2  120.0                   1.0    1.0    0.0  c.nii.gz
+    """
+
+    def __init__(
+        self,
+        *,
+        image_columns="auto",
+        imputer="iterative",
+        add_indicator=True,
+        scaler="standard",
+        max_categories=20,
+    ):
+        self.image_columns = image_columns
+        self.imputer = imputer
+        self.add_indicator = add_indicator
+        self.scaler = scaler
+        self.max_categories = max_categories
+
+    def fit(self, X, y=None):
+        """Learn medians, categories and all else from the rows of X.
+
+        Parameters
+        ----------
+        X : DataFrame, 2-D array or list of rows of shape (n_samples, n_features)
+            The table.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : TabularPreprocessor
+        """
+        check_parameters(self, _RULES)
+        frame = check_table(self, X, reset=True)
+        roles = resolve_columns(
+            frame,
+            image_columns=self.image_columns,
+            has_names=hasattr(self, "feature_names_in_"),
+            estimator_name=type(self).__name__,
+            on_no_image="ignore",
+        )
+        table = clean_tabular(frame[list(roles.tabular)])
+        numeric = [name for name, column in table.items() if column.dtype == np.float64]
+        table = table.astype(dict.fromkeys(table.columns.difference(numeric), object))
+        kept = self._keep(table)
+        if not kept and not roles.image:
+            raise ValueError(self._nothing_left(table))
+        self.image_columns_ = list(roles.image)
+        self.numeric_columns_ = [name for name in kept if name in numeric]
+        self.categorical_columns_ = [name for name in kept if name not in numeric]
+        self.dropped_columns_ = [n for n in frame.columns if n not in kept and n not in roles.image]
+        self.column_transformer_ = None
+        if kept:
+            table = self._select(table)
+            with config_context(transform_output="default"):
+                self.column_transformer_ = self._build(table).fit(table)
+        return self
+
+    def transform(self, X):
+        """Encode the rows of X.
+
+        Parameters
+        ----------
+        X : DataFrame, 2-D array or list of rows of shape (n_samples, n_features)
+            The columns that `fit` has seen; named columns in any order.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features_out)
+            Finite float64 numbers. A DataFrame, with the images last, where there are image columns.
+        """
+        check_is_fitted(self)
+        frame = check_table(self, X, reset=False)
+        matrix = self._encode(frame)
+        if not self.image_columns_:
+            return matrix
+        return self._as_frame(matrix, frame[self.image_columns_])
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns that `transform` gives.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns of X, for a table that had none in `fit`.
+
+        Returns
+        -------
+        ndarray of str
+            ``"age"``, ``"missingindicator_age"``, ``"sex_F"``; with ``"numeric__"``, ``"flag__"`` or
+            ``"category__"`` before them where such a name would occur twice.
+        """
+        check_is_fitted(self)
+        given = self._rename(input_features)
+        names = self._tabular_names(given) + [given[name] for name in self.image_columns_]
+        return np.array(names, dtype=object)
+
+    # ---- What is learned
+
+    def _keep(self, table):
+        """Names of the columns that say something."""
+        if len(table) == 1:  # one row cannot tell whether a column varies
+            return [name for name, column in table.items() if column.notna().all()]
+        kept = []
+        for name, column in table.items():
+            n_values = column.nunique()
+            # Where only the gaps differ, a category is 0 there; a number is filled, and needs its flag.
+            gaps_count = column.hasnans and (self.add_indicator or column.dtype == object)
+            if n_values > 1 or (n_values == 1 and gaps_count):
+                kept.append(name)
+        return kept
+
+    def _nothing_left(self, table):
+        empty = [name for name, column in table.items() if column.isna().all()]
+        constant = [name for name in table.columns if name not in empty]
+        reasons = [f"{listing(empty, noun='column')} without a value"] * bool(empty)
+        reasons += [f"{listing(constant, noun='column')} the same in every row"] * bool(constant)
+        return (
+            f"The table holds no usable column (n_samples={len(table)}): "
+            f"{'; '.join(reasons) or 'it has none'}. "
+            f"{type(self).__name__} needs a column that differs between rows."
+        )
+
+    def _select(self, table):
+        """Order the columns that are kept: numeric ones to scale, numeric ones of 0 and 1, categories."""
+        binary = [n for n in self.numeric_columns_ if table[n].dropna().isin([0.0, 1.0]).all()]
+        scaled = [n for n in self.numeric_columns_ if n not in binary]
+        self._n_scaled = len(scaled)
+        self._inputs = scaled + binary + self.categorical_columns_
+        return self._labelled(table[self._inputs])
+
+    def _labelled(self, table):
+        """Give made-up names away: the transformers are to know none where X had none."""
+        self._refuse_gaps(table)
+        return table if hasattr(self, "feature_names_in_") else table.set_axis(range(table.shape[1]), axis=1)
+
+    def _refuse_gaps(self, table):
+        if self.imputer is not None:
+            return
+        for name in table.columns.intersection(self.numeric_columns_):
+            rows = np.flatnonzero(table[name].isna())
+            if rows.size:
+                raise ValueError(
+                    f"{cell_name(table, rows[0], name)} is missing, and imputer=None fills no gap "
+                    f"({listing(table.index[rows])}). Pass imputer='median', or another."
+                )
+
+    def _build(self, table):
+        """Make the ColumnTransformer for a table as `_select` orders it."""
+        labels = list(table.columns)
+        n_numeric = len(self.numeric_columns_)
+        branches = []
+        if n_numeric:
+            branches.append(("numeric", self._numeric_pipeline(n_numeric), labels[:n_numeric]))
+        flagged = [label for label in labels if self.add_indicator and table[label].hasnans]
+        if flagged:
+            branches.append(("flag", MissingIndicator(features="all"), flagged))
+        if self.categorical_columns_:
+            encoder = OneHotEncoder(
+                # A gap is in none of the lists, so it is encoded as an unseen category is: by zeros.
+                categories=[sorted(table[label].dropna().unique()) for label in labels[n_numeric:]],
+                handle_unknown="ignore",
+                max_categories=self.max_categories,
+                sparse_output=False,
+            )
+            branches.append(("category", encoder, labels[n_numeric:]))
+        return ColumnTransformer(branches, sparse_threshold=0)
+
+    def _numeric_pipeline(self, n_columns):
+        steps = []
+        if isinstance(self.imputer, str):
+            steps.append(("impute", make_imputer(self.imputer, n_columns)))
+        elif self.imputer is not None:
+            steps.append(("impute", clone(self.imputer)))
+        if self.scaler is not None and self._n_scaled:
+            scaler = StandardScaler() if isinstance(self.scaler, str) else clone(self.scaler)
+            scale = ColumnTransformer(
+                [("scale", scaler, list(range(self._n_scaled)))],
+                remainder="passthrough",  # 0 and 1, and flags of the imputer's own
+                sparse_threshold=0,
+                verbose_feature_names_out=False,
+            )
+            steps.append(("scale", scale))
+        return Pipeline(steps) if steps else "passthrough"
+
+    # ---- What comes out
+
+    def _encode(self, frame):
+        if self.column_transformer_ is None:
+            return np.empty((len(frame), 0))
+        table = clean_tabular(frame[self._inputs], numeric=self.numeric_columns_)
+        with config_context(transform_output="default"):
+            matrix = self.column_transformer_.transform(self._labelled(table))
+        matrix = np.asarray(matrix, dtype=np.float64)
+        bad = np.argwhere(~np.isfinite(matrix))
+        if len(bad):
+            row, column = bad[0]
+            raise ValueError(
+                f"The encoded table must be finite, but in {row_name(frame, row)} column "
+                f"{self._tabular_names()[column]!r} is {matrix[row, column]} ({len(bad)} such cells in all). "
+                f"Check imputer={self.imputer!r} and scaler={self.scaler!r}."
+            )
+        return matrix
+
+    def _rename(self, input_features):
+        """Map the columns of X, by their names or made-up names, to names that the caller gives."""
+        known = getattr(self, "feature_names_in_", None)
+        own = [f"x{i}" for i in range(self.n_features_in_)] if known is None else list(known)
+        if input_features is None:
+            return dict(zip(own, own, strict=True))
+        given = np.asarray(input_features, dtype=object)
+        if known is not None and not np.array_equal(known, given):
+            raise ValueError("input_features is not equal to feature_names_in_")
+        if len(given) != self.n_features_in_:
+            raise ValueError(
+                "input_features should have length equal to number of features "
+                f"({self.n_features_in_}), got {len(given)}"
+            )
+        return dict(zip(own, given, strict=True))
+
+    def _tabular_names(self, given=None):
+        """Names of the encoded columns, plain where they are unique, else with their branch before them."""
+        if self.column_transformer_ is None:
+            return []
+        given = self._rename(None) if given is None else given
+        inputs = [given[name] for name in self._inputs]
+        plain, prefixed = [], []
+        for branch, transformer, columns in self.column_transformer_.transformers_:
+            if transformer == "drop":
+                continue
+            indices = self.column_transformer_.output_indices_[branch]
+            if hasattr(self, "feature_names_in_"):
+                names = list(columns)
+            else:
+                names = [inputs[position] for position in columns]
+            names = _names_out(transformer, names, indices.stop - indices.start)
+            plain += names
+            prefixed += [f"{branch}__{name}" for name in names]
+        images = {given[name] for name in self.image_columns_}
+        is_unique = len(images | set(plain)) == len(images) + len(plain)
+        return plain if is_unique else _distinct(prefixed)
+
+    def _as_frame(self, matrix, images):
+        """Join the encoded table and the images in one DataFrame."""
+        table = pd.DataFrame(matrix, columns=self._tabular_names(), index=images.index)
+        frame = pd.concat([table, images], axis=1)
+        asked = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
+        # scikit-learn's own conversion takes cells of polars that are arrays for lists.
+        return _to_polars(frame) if asked == "polars" else frame
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _names_out(transformer, names, n_columns):
+    """Names of a fitted transformer's output; a third-party one need not tell."""
+    try:
+        return list(transformer.get_feature_names_out(names))
+    except AttributeError:
+        return names if len(names) == n_columns else [f"numeric{i}" for i in range(n_columns)]
+
+
+def _distinct(names):
+    """Tell repeated names apart by a number: category b_c of column a and category c of column a_b."""
+    distinct = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in distinct:
+            number, candidate = number + 1, f"{name}_{number + 1}"
+        distinct.append(candidate)
+    return distinct
+
+
+def _to_polars(frame):
+    import polars
+
+    series = []
+    for name, column in frame.items():
+        if holds_numbers(column.dtype):
+            series.append(polars.Series(name, column.to_numpy()))
+            continue
+        cells = [None if is_missing(cell) else cell for cell in cells_of(column)]
+        is_text = all(cell is None or isinstance(cell, str) for cell in cells)
+        series.append(polars.Series(name, cells, dtype=polars.String if is_text else polars.Object))
+    return polars.DataFrame(series)

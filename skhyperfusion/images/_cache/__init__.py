@@ -1,0 +1,1 @@
+"""Decoded images kept: in memory, and in a folder where one is given."""

@@ -1,0 +1,157 @@
+"""NIfTI and MGH by nibabel: header alone, or voxels with slope and intercept applied."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import math
+import os
+import zlib
+
+import numpy as np
+
+from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, plain_voxels
+
+_PREFIX = 1024  # bytes: more than any of the headers has
+_MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+# Decompressed bytes beyond what the header announces: headers with extensions and MGH footers stay far below.
+_SLACK = 1 << 20
+
+# nibabel reports each repaired header field on stderr; a wrong qfac alone would print a line per scan.
+_silent = logging.getLogger("skhyperfusion.images.nibabel")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+def read_volume_header(path: str) -> RawHeader:
+    """Return shape and affine (mm) of a NIfTI-1/2, Analyze or MGH file; reads its first kilobyte."""
+    header = _read_header(path)
+    described = _describe(header)
+    end, source = _data_end(header), _data_path(path)
+    if not source.lower().endswith((".gz", ".mgz")) and os.path.getsize(source) < end:
+        raise BadImage(
+            f"is cut short: its header asks for {end} bytes, and there are {os.path.getsize(source)}. "
+            "Restore the file, or drop the row."
+        )
+    return described
+
+
+def read_volume(path: str) -> RawImage:
+    """Return the voxels as float32, slope and intercept applied, with the affine in mm."""
+    from nibabel.arrayproxy import ArrayProxy
+
+    header = _read_header(path)
+    described = _describe(header)
+    source = _data_path(path)
+    if source.lower().endswith((".gz", ".mgz")):
+        source = io.BytesIO(_gunzip(source, _data_end(header)))
+    proxy = ArrayProxy(source, header)
+    # Records (colours) cannot be cast; everything else is decoded straight to float32.
+    voxels = proxy[...] if proxy.dtype.names else np.asanyarray(proxy, dtype=_decoded_type(proxy.dtype))
+    return RawImage(plain_voxels(voxels), described.affine, "volume")
+
+
+def _decoded_type(stored: np.dtype) -> np.dtype:
+    return np.dtype(np.float32) if stored.kind in "biuf" else stored
+
+
+def _data_path(path: str) -> str:
+    if path.lower().endswith(".hdr"):
+        for suffix in (".img", ".IMG", ".img.gz"):
+            if os.path.exists(path[:-4] + suffix):
+                return path[:-4] + suffix
+        raise BadImage(f"has no {os.path.basename(path)[:-4]}.img beside it. Put both files into one folder.")
+    return path
+
+
+def _header_path(path: str) -> str:
+    if path.lower().endswith(".img"):
+        for suffix in (".hdr", ".HDR"):
+            if os.path.exists(path[:-4] + suffix):
+                return path[:-4] + suffix
+        raise BadImage(f"has no {os.path.basename(path)[:-4]}.hdr beside it. Put both files into one folder.")
+    return path
+
+
+def _read_header(path: str):
+    """Return nibabel's header object; reads no header extension and no voxel."""
+    from nibabel.analyze import AnalyzeHeader
+    from nibabel.freesurfer.mghformat import MGHHeader
+    from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+    from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
+    from nibabel.spm99analyze import Spm99AnalyzeHeader
+
+    path = _header_path(path)
+    opened = gzip.open(path) if path.lower().endswith((".gz", ".mgz")) else open(path, "rb")  # noqa: SIM115
+    with opened as file:
+        prefix = file.read(_PREFIX)
+    if path.lower().endswith((".mgh", ".mgz")):
+        return _repaired(MGHHeader.from_fileobj(io.BytesIO(prefix), check=False))
+    pair = path.lower().endswith(".hdr")
+    kinds = (
+        (Nifti1PairHeader, Nifti2PairHeader, Spm99AnalyzeHeader, AnalyzeHeader)
+        if pair
+        else (Nifti1Header, Nifti2Header)
+    )
+    for kind in kinds:
+        if len(prefix) >= kind.template_dtype.itemsize and kind.may_contain_header(prefix):
+            return _repaired(kind(prefix[: kind.template_dtype.itemsize], check=False))
+    raise BadImage(
+        f"does not begin with a NIfTI header ({len(prefix)} bytes read). It is damaged, or of another "
+        "format: restore it, or drop the row."
+    )
+
+
+def _repaired(header):
+    """Return the header with harmless faults mended, in silence; refuse the others."""
+    header.check_fix(logger=_silent, error_level=40)
+    return header
+
+
+def _describe(header) -> RawHeader:
+    shape = tuple(int(n) for n in header.get_data_shape())
+    names = header.get_data_dtype().names
+    if names is not None:
+        shape = (*shape, min(3, len(names)))
+    affine = np.array(header.get_best_affine(), dtype=float)
+    if hasattr(header, "get_xyzt_units"):
+        affine[:3] *= _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    return RawHeader(shape, affine, "volume")
+
+
+def _data_end(header) -> int:
+    """Return how many bytes header and voxels take together."""
+    offset = int(header.get_data_offset())
+    if not 0 <= offset <= 1 << 24:
+        raise BadImage(
+            f"says that its voxels begin at byte {offset}: its header is damaged. Restore the file."
+        )
+    return offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+
+
+def _gunzip(path: str, n_bytes: int) -> bytes:
+    """Decompress `n_bytes` at most, and check the sum of the whole stream.
+
+    One call instead of many small reads (it releases the interpreter's lock, so threads decode side by
+    side), and unlike reading just the voxels it sees the checksum at the end: a flipped bit is an error.
+    """
+    with open(path, "rb") as file:
+        packed = file.read()
+    parts: list[bytes] = []
+    room = n_bytes + _SLACK
+    while packed and room > 0:
+        stream = zlib.decompressobj(wbits=31)
+        parts.append(stream.decompress(packed, room))
+        room -= len(parts[-1])
+        if not stream.eof:
+            if room > 0:
+                raise BadImage(
+                    "is cut short: its gzip stream ends too early. Restore the file, or drop the row."
+                )
+            raise BadImage(
+                f"unpacks to more than the {n_bytes} bytes that its header announces: it is damaged. "
+                "Restore the file, or drop the row."
+            )
+        packed = stream.unused_data.lstrip(b"\0")
+    return b"".join(parts)

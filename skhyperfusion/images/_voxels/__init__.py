@@ -1,0 +1,1 @@
+"""From voxels as read to voxels as wanted: geometry, crops, intensity."""

@@ -1,0 +1,220 @@
+"""Train on one group of people, test on another, in the same folds throughout."""
+
+import numbers
+import time
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.validation import _check_method_params, check_consistent_length, column_or_1d
+from tqdm import tqdm
+
+from skhyperfusion._rules import HasMethods, check_argument
+from skhyperfusion._table._cells import as_text, cells_of, is_missing
+from skhyperfusion._table._frames import as_frame
+from skhyperfusion._wording import did_you_mean, listing, show
+from skhyperfusion.model_selection._balanced import balanced_splits
+from skhyperfusion.model_selection._cross_scores import ALL, CrossGroupScores
+
+NAME = "cross_group_scores"
+MIN_ROWS = 2  # of a group in each part of each fold
+
+
+def cross_group_scores(
+    estimator,
+    X,
+    y,
+    *,
+    by="sex",
+    cv=5,
+    scoring="neg_mean_absolute_error",
+    groups=None,
+    params=None,
+    n_jobs=None,
+    verbose=0,
+):
+    """Cross-validate with every group as the training set and every group as the test set.
+
+    HyperFusion's argument for conditioning on sex: models trained on one sex are compared on both. In every
+    fold one model is trained for each group, on its rows of the training part, and one on those of all; each
+    is scored on every group's rows of the test part. So all scores of a column are of the same rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Cloned for each fit. Trained on one group, it sees a constant column: where the table holds nothing
+        but the group, take ``fusion="image"``.
+    X : DataFrame or array (n_samples, n_features)
+        What the estimator takes, tables with images included.
+    y : array (n_samples,) or (n_samples, n_outputs)
+        Target.
+    by : str, int or array (n_samples,), default="sex"
+        The groups: a column of X by name or position (it stays in X), or a label for each row.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds, drawn once. A number: folds that are alike in target and groups, of whole subjects if there
+        are `groups`.
+    scoring : str, callable, list or dict, default="neg_mean_absolute_error"
+        One metric or several, as in `sklearn.model_selection.cross_validate`; None: the estimator's own
+        ``score``. R2 compares with the mean age of the test rows and is hard to compare between groups.
+    groups : array (n_samples,), default=None
+        Subjects, for the splitter.
+    params : dict, default=None
+        What ``fit`` gets besides, such as ``{"sample_weight": w}``; arrays of n_samples are cut to the rows.
+    n_jobs : int, default=None
+        Fits in parallel, by joblib.
+    verbose : int, default=0
+        Above 0, a progress bar on stderr, one step per fit.
+
+    Returns
+    -------
+    CrossGroupScores
+        With ``scores``, ``table()`` and ``plot()``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, if a row has no group, if there is one group only, or if a part of a fold
+        has fewer than two rows of a group; all before any fit.
+
+    See Also
+    --------
+    skhyperfusion.model_selection.compare_estimators : Several methods, trained on all.
+
+    Notes
+    -----
+    The model of all rows has more rows to learn from than those of one group: that it is better on a group
+    may be due to these alone. And the groups may differ in how well anything can be predicted, or in their
+    range of ages: compare within columns.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from sklearn.compose import make_column_transformer
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"sex": ["F", "M"] * 50, "volume": rng.normal(size=100)})
+    >>> age = 50 - np.where(X["sex"] == "M", 8, 16) * X["volume"]
+    >>> line = make_pipeline(make_column_transformer(("passthrough", ["volume"])), LinearRegression())
+    >>> scores = cross_group_scores(line, X, age)
+    >>> scores.table().abs().round(1).loc["F"].to_dict()
+    {'F': 0.0, 'M': 6.7, 'all': 3.4}
+    """
+    check_argument(NAME, "estimator", estimator, [HasMethods("fit", "get_params", noun="an estimator")])
+    X, y, groups = indexable(X, y, groups)
+    labels, names = _group_labels(X, by)
+    check_consistent_length(X, labels)
+    _check_counts(cv, labels, names)
+    splits = balanced_splits(cv, X, y, groups, labels=labels)
+    _check_sizes(splits, labels, names)
+    scorer = check_scoring(estimator, scoring=scoring)
+    tasks = [(train, fold) for fold in range(len(splits)) for train in [*names, ALL]]
+    jobs = (
+        delayed(_fit_and_score)(
+            clone(estimator), X, y, train, fold, splits[fold], labels, [*names, ALL], scorer, scoring, params
+        )
+        for train, fold in tasks
+    )
+    done = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    rows = [
+        row for found in tqdm(done, total=len(tasks), desc=NAME, unit="fit", disable=verbose <= 0)
+        for row in found
+    ]  # fmt: skip
+    return CrossGroupScores(pd.DataFrame(rows))
+
+
+def _group_labels(X, by):
+    """Return the text label of each row, and the names of the groups, sorted."""
+    if np.ndim(by) == 0:
+        frame = as_frame(X)
+        cells, index = cells_of(_column(frame, by)), frame.index
+        what = f"column {by!r}"
+    else:
+        cells = column_or_1d(np.asarray(by, dtype=object))
+        index = by.index if isinstance(by, pd.Series) else range(len(cells))
+        what = "'by'"
+    gaps = [index[i] for i, cell in enumerate(cells) if is_missing(cell)]
+    if gaps:
+        raise ValueError(
+            f"{NAME} needs the group of every row, but {what} has a gap in {listing(gaps)}. Drop these rows, "
+            "or fill them with a group of their own."
+        )
+    labels = np.array([as_text(cell) for cell in cells], dtype=object)
+    names = sorted(set(labels))
+    if len(names) < 2:
+        raise ValueError(f"{NAME} needs two groups at least, but {what} holds one only: {show(names[0])}.")
+    if ALL in names:
+        raise ValueError(f"{what} holds {ALL!r}, which is the name of all rows together. Rename that group.")
+    return labels, names
+
+
+def _column(frame, by):
+    names = list(frame.columns)
+    if by in names and names.count(by) == 1:
+        return frame[by]
+    if isinstance(by, int | np.integer) and -len(names) <= by < len(names):
+        return frame.iloc[:, by]
+    raise ValueError(
+        f"{NAME}: X has no column by={show(by)}. It has {listing(names, noun='column')}"
+        f"{did_you_mean(by, names) or '.'}"
+    )
+
+
+def _check_counts(cv, labels, names):
+    """Refuse a number of folds that some group is too small for."""
+    n_folds = 5 if cv is None else cv
+    if isinstance(n_folds, numbers.Integral):
+        for name in names:
+            n_rows = np.count_nonzero(labels == name)
+            if n_rows < MIN_ROWS * n_folds:
+                raise ValueError(_too_few(name, n_rows, f"all, for {n_folds} folds", names))
+
+
+def _check_sizes(splits, labels, names):
+    for fold, parts in enumerate(splits):
+        for part, rows in zip(("training", "test"), parts, strict=True):
+            for name in names:
+                n_rows = np.count_nonzero(labels[rows] == name)
+                if n_rows < MIN_ROWS:
+                    raise ValueError(_too_few(name, n_rows, f"the {part} part of fold {fold}", names))
+
+
+def _too_few(name, n_rows, where, names):
+    return (
+        f"Group {name!r} has {n_rows} row{'' if n_rows == 1 else 's'} in {where}, and {MIN_ROWS} are needed "
+        f"in each part of each fold. Pass fewer folds (cv), or merge or drop the group. There are "
+        f"{listing(names, noun='group')}."
+    )
+
+
+def _fit_and_score(estimator, X, y, train_name, fold, split, labels, names, scorer, scoring, params):
+    """Return a row of scores for each test group and metric."""
+    train, test = (np.asarray(rows) for rows in split)
+    rows = train[_belongs(labels[train], train_name)]
+    start = time.perf_counter()
+    try:
+        fit_params = _check_method_params(X, params or {}, rows)
+        estimator.fit(_safe_indexing(X, rows), _safe_indexing(y, rows), **fit_params)
+    except Exception as error:
+        error.add_note(f"This happened in training on {train_name!r} in fold {fold}.")
+        raise
+    shared = {"fold": fold, "n_train": len(rows), "fit_seconds": time.perf_counter() - start}
+    found = []
+    for name in names:
+        scored = test[_belongs(labels[test], name)]
+        scores = scorer(estimator, _safe_indexing(X, scored), _safe_indexing(y, scored))
+        if not isinstance(scores, dict):
+            scores = {scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score"): scores}
+        found += [
+            {"train": train_name, "test": name, "metric": metric, "score": float(score)}
+            | {"n_test": len(scored), **shared}
+            for metric, score in scores.items()
+        ]
+    return found
+
+
+def _belongs(labels, name):
+    return np.ones(len(labels), dtype=bool) if name == ALL else labels == name
