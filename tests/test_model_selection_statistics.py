@@ -279,5 +279,5 @@ def test_plot_draws_where_it_is_told_and_the_metric_it_is_told(comparison):
 
 def test_plot_without_matplotlib_says_what_to_install(comparison, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"Comparison.plot draws .*skhyperfusion\[plot\]"):
+    with pytest.raises(ImportError, match=r"Comparison.plot needs matplotlib.*skhyperfusion\[plot\]"):
         comparison.plot()

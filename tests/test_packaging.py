@@ -55,3 +55,22 @@ def test_package_that_a_test_may_lack_is_in_a_group():
     listed = {plain(requirement) for requirements in groups().values() for requirement in requirements}
     assert {"optuna", "mapie", "imblearn", "skrub", "accelerate", "polars"} <= wanted
     assert {name for name in wanted if plain(DISTRIBUTIONS.get(name, name)) not in listed} == set()
+
+
+def optional_imports():
+    """Yield (file, package, extra) for every call that states them; in a loop over packages it may not."""
+    for path in sorted((ROOT / "skhyperfusion").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "import_optional":
+                stated = [node.args[0], *(word.value for word in node.keywords if word.arg == "extra")]
+                if all(isinstance(one, ast.Constant) for one in stated):
+                    yield path.name, stated[0].value.partition(".")[0], stated[1].value
+
+
+def test_every_extra_that_a_message_names_installs_the_package():
+    found = list(optional_imports())
+    assert {"_optional.py", "_dicom.py", "_augmentation.py"} <= {file for file, _, _ in found}
+    for file, package, extra in found:
+        assert package in [plain(one) for one in groups()[extra]], (
+            f"{file}: {extra!r} does not install {package}"
+        )

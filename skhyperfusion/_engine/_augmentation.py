@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from skhyperfusion._optional import import_optional
+
 Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 _LARGEST_SHIFT = 0.05  # of an axis
@@ -145,13 +147,7 @@ def _comes_from(value: Any, package: str) -> bool:
 
 
 def _medical_transform(spatial_dims: int) -> Any:
-    try:
-        from monai import transforms
-    except ImportError as error:
-        raise ImportError(
-            "augmentation='medical' uses MONAI, which is not installed. Run: pip install "
-            "'skhyperfusion[medical]'."
-        ) from error
+    transforms = import_optional("monai.transforms", "augmentation='medical'", extra="medical")
     angle = 0.15  # radians, about 9 degrees
     affine = {
         "rotate_range": angle if spatial_dims == 2 else (angle,) * 3,

@@ -255,7 +255,7 @@ def test_plot_shows_means_and_numbers_in_each_cell(rows):
 def test_plot_without_matplotlib_says_what_to_install(rows, monkeypatch):
     result = cross_group_scores(Recorder(), *rows, cv=2)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"CrossGroupScores.plot draws .*skhyperfusion\[plot\]"):
+    with pytest.raises(ImportError, match=r"CrossGroupScores.plot needs matplotlib.*skhyperfusion\[plot\]"):
         result.plot()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skhyperfusion._optional import import_optional
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -58,12 +59,7 @@ def read_dicom(path: str) -> RawImage:
 
 
 def _open(path: str, *, pixels: bool = False) -> Any:
-    try:
-        import pydicom
-    except ImportError as error:
-        raise ImportError(
-            "Reading DICOM uses pydicom, which is not installed. Run: pip install 'skhyperfusion[dicom]'."
-        ) from error
+    pydicom = import_optional("pydicom", "Reading DICOM", extra="dicom")
     dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
     for name in ("Rows", "Columns"):
         if name not in dataset:
