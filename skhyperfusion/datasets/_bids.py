@@ -1,8 +1,14 @@
 """A BIDS folder as a table with one row per image."""
 
+import os
+import warnings
 from pathlib import Path
 
 import pandas as pd
+
+from skhyperfusion._wording import listing
+from skhyperfusion.datasets._bids_files import find_images
+from skhyperfusion.datasets._tsv import read_tsv, typed
 
 _MISSING = ("keep", "drop", "raise")
 
@@ -33,7 +39,7 @@ def read_bids_table(
     image_column : str or None, default=None
         Name of the column of paths; None: `suffix` in lower case.
     participants : str, path-like or None, default=None
-        The table of the subjects; None: ``participants.tsv`` in `root`.
+        The table of the subjects; None: ``participants.tsv`` in `root`, if there is one (it is optional).
     absolute : bool, default=True
         Whether the paths are absolute, or relative to `root` (for ``ImageLoader(root=...)``).
     missing : {"keep", "drop", "raise"}, default="keep"
@@ -52,9 +58,22 @@ def read_bids_table(
     Raises
     ------
     FileNotFoundError
-        The folder or the participants' table does not exist.
+        The folder does not exist, or the participants' table that is named, or a table was not fetched.
     ValueError
-        Subjects that are doubled, or in only one of table and folder; no image with this suffix.
+        A table that is no text, or whose rows have more or fewer cells than its header; subjects that are
+        doubled, or have an image but no row; columns called as what the file names hold; no image with this
+        suffix.
+
+    Warns
+    -----
+    UserWarning
+        A table that is not UTF-8; sessions that their table does not name, whose values are then missing.
+
+    Notes
+    -----
+    Hidden files are left out, linked folders are looked into. Images that ``.bidsignore`` names are left out
+    unless it names all of this suffix, as it does for kinds that BIDS does not know. A participants' table
+    with a column `session_id` is joined by subject and session where the images have sessions.
 
     Examples
     --------
@@ -68,152 +87,178 @@ def read_bids_table(
             f"The 'missing' parameter of read_bids_table must be one of 'keep', 'drop' or 'raise'. "
             f"Got {missing!r} instead."
         )
-    root = Path(root)
+    root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"No BIDS folder: {str(root)!r} does not exist or is not a folder.")
-    source = Path(participants) if participants is not None else root / "participants.tsv"
-    table = _participants(source)
-    if isinstance(extensions, str):
-        extensions = (extensions,)
+    extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
     column = image_column or suffix.lower()
-    images = _images(root, suffix, datatype, tuple(extensions), column, absolute)
+    images = _images(find_images(root, suffix, datatype, extensions), root, column, absolute)
+    source, table = _participants(participants, root)
+    if table is None:
+        return _sorted(_join_sessions(images, images, root), images)
+    keys = _keys(table, images, source)
     _check_subjects(images, table, source)
-    if column in table.columns:
+    if column in table:
         raise ValueError(
             f"{str(source)!r} already has a column {column!r}. "
             f"Pass image_column=... to name the paths otherwise."
         )
-    without = table.index.difference(images.index).tolist()
+    _check_names(table, images, keys, source)
+    without = _rows(table, keys) - _rows(images, keys)
     if without and missing == "raise":
         raise ValueError(
-            f"{_listing(without)} of {str(source)!r} without an image *_{suffix} in {str(root)!r}. "
-            f"Pass missing='drop' to leave them out, or missing='keep'."
+            f"{listing(map(' '.join, sorted(without)), noun='participant')} of {str(source)!r} without an "
+            f"image *_{suffix} in {str(root)!r}. Pass missing='drop' to leave them out, or missing='keep'."
         )
-    frame = images.join(table, how="left" if missing == "drop" else "outer", sort=False)
-    frame = _join_sessions(frame, root)
-    frame.index.name = "participant_id"
-    return frame.iloc[frame.index.argsort(kind="stable")]
+    table = typed(table, *keys)
+    frame = images.merge(table, on=keys, how="left" if missing == "drop" else "outer", sort=False)
+    return _sorted(_join_sessions(frame, images, root), images)
 
 
-def _participants(path):
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{str(path)!r} does not exist. A BIDS folder lists its subjects there; pass participants=... "
-            f"if the table is elsewhere."
-        )
-    table = _read_tsv(path)
-    _check_ids(table, "participant_id", path)
-    table["participant_id"] = [_with_prefix(name, "sub-") for name in table["participant_id"]]
-    doubled = table["participant_id"][table["participant_id"].duplicated()].tolist()
-    if doubled:
-        raise ValueError(f"{_listing(doubled)} in {str(path)!r} more than once. Keep one row per subject.")
-    return table.set_index("participant_id")
+def _sorted(frame, images):
+    """Return the rows by subject and session, otherwise as the images are sorted; counts stay integers."""
+    if "run" in images and pd.api.types.is_integer_dtype(images["run"]) and frame["run"].isna().any():
+        frame["run"] = frame["run"].astype("Int64")
+    keys = [key for key in ("participant_id", "session_id") if key in images]
+    return frame.sort_values(keys, kind="stable").set_index("participant_id")
 
 
-def _check_ids(table, column, path):
-    if column not in table.columns:
-        raise ValueError(
-            f"{str(path)!r} has no column {column!r}; its columns are {list(table.columns)[:5]!r}. "
-            f"The file must be separated by tabs."
-        )
-    empty = (table[column].isna().to_numpy().nonzero()[0] + 1).tolist()
-    if empty:
-        raise ValueError(
-            f"{str(path)!r}: row {', '.join(map(str, empty[:5]))} (of {len(empty)} such) has no {column!r}. "
-            f"Fill it in or delete the row."
-        )
-
-
-def _read_tsv(path):
-    # Only 'n/a' and an empty cell are missing in BIDS: 'NA' or 'None' may be a category.
-    return pd.read_csv(
-        path,
-        sep="\t",
-        na_values=["n/a", ""],
-        keep_default_na=False,
-        encoding="utf-8-sig",
-        dtype={"participant_id": str, "session_id": str},
-    )
-
-
-def _images(root, suffix, datatype, extensions, column, absolute):
-    """One row per image: path and entities, indexed by subject."""
-    best = {}
-    for path in root.glob("sub-*/**/*"):
-        extension = next((e for e in extensions if path.name.endswith(f"_{suffix}{e}")), None)
-        if extension is None or (datatype is not None and path.parent.name != datatype):
-            continue
-        stem = path.name[: -len(extension)]
-        key = (path.parent, stem)
-        if key not in best or extensions.index(extension) < extensions.index(best[key][1]):
-            best[key] = (path, extension)
-    if not best:
-        where = f"sub-*/**/{datatype}" if datatype is not None else "sub-*"
-        raise ValueError(
-            f"No image *_{suffix} with an extension of {extensions!r} under {str(root / where)!r}. "
-            f"Check suffix={suffix!r} and datatype={datatype!r}."
-        )
+def _images(found, root, column, absolute):
+    """One row per image: path and entities, sorted."""
     rows = []
-    for (_, stem), (path, _) in best.items():
-        inner = path.relative_to(root)
-        entities = dict(part.split("-", 1) for part in stem.split("_")[:-1] if "-" in part)
-        if f"sub-{entities.pop('sub', '')}" != inner.parts[0]:
+    for entities in found:
+        path = entities.pop("path")
+        if column in entities:
             raise ValueError(
-                f"{str(path)!r} lies in the folder of {inner.parts[0]!r} but its name says otherwise."
+                f"{str(root / path)!r} has {column!r} in its name, which is a column of its own. Pass "
+                "image_column=... to name the paths otherwise."
             )
-        session = entities.pop("ses", None)
-        row = {"participant_id": inner.parts[0], column: str(root.absolute() / inner if absolute else inner)}
-        row |= {"session_id": f"ses-{session}"} if session is not None else {}
-        rows.append(row | entities)
+        subject = entities.pop("participant_id")
+        place = str(root.absolute() / path if absolute else Path(path))
+        rows.append({"participant_id": subject, column: place, **entities})
     images = pd.DataFrame(rows)
-    if "run" in images:
+    if "session_id" in images:  # after the path, whichever image had one first
+        images.insert(2, "session_id", images.pop("session_id"))
+    if "run" in images and images["run"].dropna().str.fullmatch("[0-9]+").all():
         run = pd.to_numeric(images["run"])
         images["run"] = run.astype("Int64" if run.isna().any() else "int64")
     order = [key for key in ("participant_id", "session_id", "run") if key in images]
-    return images.sort_values([*order, column]).set_index("participant_id")
+    return images.sort_values([*order, column], ignore_index=True)
+
+
+def _participants(given, root):
+    """Return the path of the subjects' table, and the table; None where there is none."""
+    source = root / "participants.tsv" if given is None else Path(given).expanduser()
+    if given is None and not os.path.lexists(source):
+        others = [p.name for p in sorted(root.glob("participants.*")) if p.suffix not in (".json", ".tsv")]
+        if others:
+            warnings.warn(
+                f"{str(root)!r} has no participants.tsv, and {listing(others, noun='file')}: not read. Save "
+                "the table separated by tabs, and pass participants=...",
+                UserWarning,
+                stacklevel=3,
+            )
+        return source, None
+    table = read_tsv(source, "participant_id")
+    table["participant_id"] = [_with_prefix(name, "sub-") for name in table["participant_id"]]
+    return source, table
+
+
+def _keys(table, images, source):
+    """Return what tells the rows of the subjects' table apart: the subject, or subject and session."""
+    keys = ["participant_id"]
+    if "session_id" in table and "session_id" in images:
+        keys.append("session_id")
+        gaps = table.index[table["session_id"].isna()].tolist()
+        if gaps:
+            raise ValueError(
+                f"{str(source)!r}: no 'session_id' in {listing(gaps, noun='line')}, while the images have "
+                "sessions. Fill it in, or pass participants=... a copy without this column."
+            )
+        table["session_id"] = [_with_prefix(name, "ses-") for name in table["session_id"]]
+    doubled = table.duplicated(keys)
+    if doubled.any():
+        names = map(" ".join, table.loc[doubled, keys].to_numpy())
+        raise ValueError(
+            f"{listing(names, noun='participant')} in {str(source)!r} more than once. Keep one row per "
+            f"{'subject' if len(keys) == 1 else 'subject and session'}."
+        )
+    if len(keys) == 2:
+        _warn_unmatched(images, table, repr(str(source)))
+    return keys
+
+
+def _rows(table, keys):
+    return set(table[keys].fillna("").itertuples(index=False, name=None))
 
 
 def _check_subjects(images, table, source):
-    strangers = images.index.unique().difference(table.index).tolist()
-    if strangers:
+    missing = sorted(set(images["participant_id"]) - set(table["participant_id"]))
+    if missing:
         raise ValueError(
-            f"{_listing(strangers)} with an image but without a row in {str(source)!r}. "
-            f"Add the rows, or move the images away."
+            f"{listing(missing, noun='participant')} with an image but without a row in {str(source)!r}, "
+            f"which has {listing(dict.fromkeys(table['participant_id']), noun='participant')}. Add the rows, "
+            "or move the images away."
         )
 
 
-def _join_sessions(frame, root):
+def _check_names(table, images, keys, source):
+    """Refuse columns of a table that are called as what the file names of the images hold."""
+    shared = [name for name in table.columns if name in images.columns and name not in keys]
+    if shared:
+        raise ValueError(
+            f"{str(source)!r} has {listing(shared, noun='column')}, and the file names of the images hold "
+            "the same. Rename it in the table."
+        )
+
+
+def _join_sessions(frame, images, root):
     """Fill in what changes from visit to visit."""
-    if "session_id" not in frame:
+    keys = ["participant_id", "session_id"]
+    if "session_id" not in images:
         return frame
     tables = []
-    for subject in frame.index.unique():
+    for subject in images["participant_id"].unique():
         path = root / subject / f"{subject}_sessions.tsv"
-        if path.is_file():
-            visits = _read_tsv(path)
-            _check_ids(visits, "session_id", path)
+        if os.path.lexists(path):
+            visits = read_tsv(path, "session_id").drop(columns="participant_id", errors="ignore")
+            visits["session_id"] = [_with_prefix(name, "ses-") for name in visits["session_id"]]
+            _check_names(visits, images, keys, path)
+            doubled = visits["session_id"][visits["session_id"].duplicated()].tolist()
+            if doubled:
+                raise ValueError(
+                    f"{listing(doubled, noun='session')} in {str(path)!r} more than once. Keep one row per "
+                    "session."
+                )
             tables.append(visits.assign(participant_id=subject))
     if not tables:
         return frame
-    visits = pd.concat(tables)
-    visits["session_id"] = [_with_prefix(name, "ses-") for name in visits["session_id"]]
-    keys = ["participant_id", "session_id"]
-    doubled = [" ".join(key) for key in visits.loc[visits.duplicated(keys), keys].to_numpy()]
-    if doubled:
-        raise ValueError(f"{_listing(doubled)} in a sessions.tsv more than once. Keep one row per session.")
-    frame = frame.rename_axis("participant_id").reset_index()
+    visits = typed(pd.concat(tables, ignore_index=True), *keys)
+    _warn_unmatched(images, visits, "the sessions.tsv of the subject")
     joined = frame.merge(visits, on=keys, how="left", suffixes=("", "\0visit"))
     for name in [c for c in joined.columns if c.endswith("\0visit")]:
         plain = name.removesuffix("\0visit")
         joined[plain] = joined[name].where(joined[name].notna(), joined[plain])
         joined = joined.drop(columns=name)
-    return joined.set_index("participant_id")
+    return joined
+
+
+def _warn_unmatched(images, table, where):
+    """Say which images have a session that the table of their subject does not name."""
+    keys = ["participant_id", "session_id"]
+    told = images[images["participant_id"].isin(table["participant_id"]) & images["session_id"].notna()]
+    unmatched = sorted(_rows(told, keys) - _rows(table, keys))
+    if not unmatched:
+        return
+    theirs = table.loc[table["participant_id"] == unmatched[0][0], "session_id"]
+    warnings.warn(
+        f"{listing(map(' '.join, unmatched), noun='session')} with an image but without a row in {where}, "
+        f"which has {listing(theirs, noun='session')} for {unmatched[0][0]!r}: their values are missing. "
+        "Write the sessions there as the file names of the images do.",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _with_prefix(name, prefix):
     return name if str(name).startswith(prefix) else f"{prefix}{name}"
-
-
-def _listing(names, limit=5):
-    shown = ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")
-    return f"{len(names)} participant{'s' if len(names) > 1 else ''} ({shown})"

@@ -86,7 +86,7 @@ def test_sessions_table_when_present_has_the_last_word(tmp_path):
 def test_sessions_table_when_doubled_is_refused(tmp_path):
     build(tmp_path, "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz")
     (tmp_path / "sub-01" / "sub-01_sessions.tsv").write_text("session_id\tage\nses-1\t30\nses-1\t31\n")
-    with pytest.raises(ValueError, match=r"'sub-01 ses-1'\) in a sessions.tsv more than once"):
+    with pytest.raises(ValueError, match=r"1 session: 'ses-1' in '.*sub-01_sessions.tsv' more than once"):
         read_bids_table(tmp_path)
 
 
@@ -156,7 +156,7 @@ def test_participant_when_without_an_image_is_kept_dropped_or_refused(tmp_path):
     assert kept["t1w"].isna().tolist() == [False, True, False]
     assert kept.loc["sub-02", "sex"] == "M"
     assert read_bids_table(tmp_path, missing="drop").index.tolist() == ["sub-01", "sub-03"]
-    with pytest.raises(ValueError, match=r"1 participant \('sub-02'\) of .*' without an image"):
+    with pytest.raises(ValueError, match=r"1 participant: 'sub-02' of .*' without an image"):
         read_bids_table(tmp_path, missing="raise")
 
 
@@ -167,13 +167,13 @@ def test_missing_when_unknown_is_refused(three):
 
 def test_image_when_without_a_participant_is_refused(three):
     build(three, *(simple(f"1{k}") for k in range(7)), participants=None)
-    with pytest.raises(ValueError, match=r"7 participants \('sub-10', .*'sub-14', \.\.\.\) with an image"):
+    with pytest.raises(ValueError, match=r"7 participants: 'sub-10', .*'sub-14', \.\.\. with an image"):
         read_bids_table(three)
 
 
 def test_participants_when_doubled_are_refused(three):
     build(three, participants=PARTICIPANTS + "sub-01\t31\tF\tx\n")
-    with pytest.raises(ValueError, match=r"1 participant \('sub-01'\) in .*participants.tsv' more than once"):
+    with pytest.raises(ValueError, match=r"1 participant: 'sub-01' in .*participants.tsv' more than once"):
         read_bids_table(three)
 
 
@@ -189,10 +189,13 @@ def test_participants_when_separated_by_commas_are_refused(three):
         read_bids_table(three)
 
 
-def test_participants_when_absent_are_asked_for(tmp_path):
+def test_participants_when_absent_are_done_without_unless_named(tmp_path):
     build(tmp_path, simple("01"), participants=None)
-    with pytest.raises(FileNotFoundError, match=r"participants.tsv' does not exist.*participants=\.\.\."):
-        read_bids_table(tmp_path)
+    frame = read_bids_table(tmp_path, missing="raise")
+    assert frame.index.tolist() == ["sub-01"]
+    assert frame.columns.tolist() == ["t1w"]
+    with pytest.raises(FileNotFoundError, match=r"people.tsv' does not exist"):
+        read_bids_table(tmp_path, participants=tmp_path / "people.tsv")
 
 
 def test_root_when_absent_is_named(tmp_path):
