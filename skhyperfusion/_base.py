@@ -34,17 +34,17 @@ PRETRAIN_LR = 1e-2
 
 
 class BaseHyperFusion(BaseEstimator):
-    """Everything but the target, which a subclass encodes and decodes.
+    """Everything but what y is.
 
-    A subclass states ``_task`` ("classification" or "regression") and ``_own_rules`` (of parameters that it
-    alone has), and defines ``_check_target``, ``_row_weights``, ``_encode_target``, ``_decode_target``,
-    ``_decode_outputs`` and ``_n_outputs``.
+    A subclass states ``_own_rules`` (of the parameters that it alone has) and defines ``_new_target``, which
+    makes the `Target` of a fit.
     """
 
     def _fit(self, X, y, sample_weight, groups):
         check_parameters(self, PARAMETER_RULES | self._own_rules)
         frame = check_table(self, X, reset=not self._continues())
-        target = self._check_target(frame, y)
+        target = self._new_target()
+        values = target.learn(y, frame.index, previous=self._target if self._continues() else None)
         weight = _check_sample_weight(sample_weight, np.empty((len(frame), 1)), ensure_non_negative=True)
         if groups is not None:
             groups = column_or_1d(groups)
@@ -55,20 +55,25 @@ class BaseHyperFusion(BaseEstimator):
             raise ValueError(
                 f"Fitting needs at least 2 rows of positive weight, but n_samples = {len(kept)}."
             )
-        frame, target, weight = frame.iloc[kept], target[kept], weight[kept]
+        frame, values, weight = frame.iloc[kept], values[kept], weight[kept]
         groups = None if groups is None else groups[kept]
         if not self._continues() and hasattr(self, "net_"):
             del self.net_  # an interrupted refit must not pass for a fitted estimator
 
         random_state = private_random_state(self.random_state)
         encoder, groups = self._start_encoder(frame, groups)
-        train_rows, valid_rows = self._hold_out(target, groups, random_state)
-        dataset = self._encode_training(encoder, frame, target, weight, train_rows, valid_rows)
+        train_rows, valid_rows = self._hold_out(target.strata(values), len(frame), groups, random_state)
+        weight = target.row_weights(values, weight)
+        target.fit(values[train_rows], weight[train_rows])
+        dataset = self._encode_training(encoder, frame, target, values, weight, train_rows, valid_rows)
+        monitor = self._monitor(target, values, valid_rows)
         device = spread_device(self.device)
         with seeded(random_state.randint(2**31), device):
-            module = self._start_network(encoder, dataset, train_rows, device, random_state)
-            trained = self._train(module, dataset, train_rows, valid_rows, device, random_state)
-        self._store(encoder, trained)
+            module = self._start_network(encoder, target, dataset, train_rows, device, random_state)
+            trained = self._train(
+                module, target, dataset, train_rows, valid_rows, monitor, device, random_state
+            )
+        self._store(encoder, target, trained)
         if trained.interrupted:
             raise KeyboardInterrupt
         warn_if_collapsed(
@@ -176,41 +181,39 @@ class BaseHyperFusion(BaseEstimator):
             return None
         return clone(self.tabular_preprocessor)
 
-    def _hold_out(self, target, groups, random_state):
+    def _hold_out(self, labels, n_rows, groups, random_state):
         """Rows to train on, and rows that choose the best epoch (None without early stopping)."""
         stops_early = self.early_stopping
         if stops_early == "auto":
-            stops_early = len(target) >= MIN_ROWS_EARLY_STOPPING
+            stops_early = n_rows >= MIN_ROWS_EARLY_STOPPING
         if not stops_early:
-            return np.arange(len(target)), None
-        labels = target if self._task == "classification" else None
+            return np.arange(n_rows), None
         return split_holdout(
-            len(target), self.validation_fraction, labels=labels, groups=groups, random_state=random_state
+            n_rows, self.validation_fraction, labels=labels, groups=groups, random_state=random_state
         )
 
-    def _encode_training(self, encoder, frame, target, weight, train_rows, valid_rows):
+    def _encode_training(self, encoder, frame, target, values, weight, train_rows, valid_rows):
         source = encoder.open_images(frame, verbose=self.verbose)
         if not self._continues():
             encoder.fit_table(frame.iloc[train_rows])
         tabular = encoder.encode_table(frame, source)
-        weight = self._row_weights(target, weight)
-        target = self._encode_target(target, weight, train_rows)
         for rows in (train_rows, valid_rows):
             if rows is not None:
                 weight[rows] /= weight[rows].mean()
         dtype = torch.float64 if self.precision == "float64" else torch.float32
+        coded = target.encode(values)
         images = source
         if source is not None and source.fits_in_memory:
             images = torch.from_numpy(source.stack(verbose=self.verbose))
         return FusionDataset(
             images=images,
             tabular=None if tabular is None else torch.from_numpy(tabular),
-            target=torch.from_numpy(target).to(torch.int64 if self._task == "classification" else dtype),
+            target=torch.from_numpy(coded).to(torch.int64 if coded.dtype.kind == "i" else dtype),
             weight=torch.from_numpy(weight).to(dtype),
             dtype=dtype,
         )
 
-    def _start_network(self, encoder, dataset, train_rows, device, random_state):
+    def _start_network(self, encoder, target, dataset, train_rows, device, random_state):
         if self._continues():
             return self.module_
         spec = encoder.image_spec
@@ -218,8 +221,8 @@ class BaseHyperFusion(BaseEstimator):
             backbone=self.backbone,
             fusion=self._fusion,
             n_tabular_features=0 if dataset.tabular is None else dataset.tabular.shape[1],
-            n_outputs=self._n_outputs,
-            task=self._task,
+            n_outputs=target.n_outputs,
+            task=target.task,
             in_channels=0 if spec is None else spec.n_channels,
             spatial_shape=() if spec is None else spec.shape,
             base_channels=self.base_channels,
@@ -232,22 +235,22 @@ class BaseHyperFusion(BaseEstimator):
             hyper_init=self.hyper_init,
         ).to(dataset.dtype)
         if self.pretrain_embedding and module.has_embedding:
-            self._pretrain(module, dataset, train_rows, device, random_state)
+            self._pretrain(module, target, dataset, train_rows, device, random_state)
         if dataset.tabular is not None:  # after the pre-training: the generators' scale is the embedding's
             table = dataset.tabular[train_rows].to(dataset.dtype)
             module.initialize(table, sample_weight=dataset.weight[train_rows])
         return module
 
-    def _pretrain(self, module, dataset, train_rows, device, random_state):
+    def _pretrain(self, module, target, dataset, train_rows, device, random_state):
         """Train the embedding on the table of the training rows, with a linear head that is thrown away."""
         table = FusionDataset(
             tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
         )
-        settings = self._training_settings(device, random_state)
+        settings = self._training_settings(target, device, random_state)
         settings["lr"] = max(settings["lr"], PRETRAIN_LR)
         try:
             trained = train(
-                module.tabular_network(self._n_outputs),
+                module.tabular_network(target.n_outputs),
                 self._held_where_it_fits(table, device).subset(train_rows),
                 max_epochs=self.pretrain_embedding,
                 verbose=self.verbose,
@@ -263,12 +266,15 @@ class BaseHyperFusion(BaseEstimator):
         if trained.interrupted:
             raise KeyboardInterrupt
 
-    def _train(self, module, dataset, train_rows, valid_rows, device, random_state):
-        monitor = None
-        if valid_rows is not None and self.monitor != "loss":
-            name = self.monitor if isinstance(self.monitor, str) else "score"
-            target = self._decode_target(dataset.target[valid_rows].numpy())
-            monitor = ValidationScore(self.monitor, self._decode_outputs, target, f"valid_{name}")
+    def _monitor(self, target, values, valid_rows):
+        """Make what scores the rows held out, or None where their loss does."""
+        if valid_rows is None or self.monitor == "loss":
+            return None
+        name = self.monitor if isinstance(self.monitor, str) else "score"
+        truth = target.original(values[valid_rows])
+        return ValidationScore(target.scorer(self.monitor), target.predictions, truth, f"valid_{name}")
+
+    def _train(self, module, target, dataset, train_rows, valid_rows, monitor, device, random_state):
         augmentation = None
         if dataset.images is not None:
             spatial_dims = dataset.images.ndim - 3 if isinstance(dataset.images, torch.Tensor) else None
@@ -287,7 +293,7 @@ class BaseHyperFusion(BaseEstimator):
             compile=self.compile,
             lr_scales=self._lr_scales(module),
             verbose=self.verbose,
-            **self._training_settings(device, random_state),
+            **self._training_settings(target, device, random_state),
         )
 
     def _held_where_it_fits(self, dataset, device):
@@ -306,9 +312,10 @@ class BaseHyperFusion(BaseEstimator):
             for name, n_read in module.generator_matrices().items()
         }
 
-    def _training_settings(self, device, random_state):
+    def _training_settings(self, target, device, random_state):
         return {
-            "task": self._task,
+            "loss": target.loss,
+            "n_classes": target.n_classes,
             "lr": self.lr,
             "batch_size": self.batch_size,
             "optimizer": self.optimizer,
@@ -327,8 +334,11 @@ class BaseHyperFusion(BaseEstimator):
                 raise ValueError(f"net_params of {type(self).__name__} may not set {name!r}: {hint}.")
         return self.net_params
 
-    def _store(self, encoder, trained):
+    def _store(self, encoder, target, trained):
         self._encoder = encoder
+        self._target = target
+        for name, value in target.attributes().items():
+            setattr(self, name, value)
         self.net_ = trained.net
         self.net_.module = None  # the fitted one is net_.module_: a pickle would hold the weights twice
         self.image_columns_ = list(encoder.image_columns)

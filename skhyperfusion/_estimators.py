@@ -6,13 +6,11 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.class_weight import compute_sample_weight
 
 from skhyperfusion._base import BaseHyperFusion
-from skhyperfusion._engine._callbacks import ClassifierPredictions, RegressorPredictions
 from skhyperfusion._parameters import document
 from skhyperfusion._rules import Boolean, InstanceOf, Nothing, OneOf
-from skhyperfusion._target import check_labels, check_values
+from skhyperfusion._target import LabelTarget, ValueTarget
 
 
 @functools.partial(
@@ -69,7 +67,6 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
     True
     """
 
-    _task = "classification"
     _own_rules: ClassVar = {"class_weight": [Nothing(), OneOf("balanced"), InstanceOf(dict)]}
 
     def __init__(
@@ -224,36 +221,8 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         outputs = self._outputs(X)
         return logsumexp(log_softmax(outputs, axis=2), axis=1) - np.log(outputs.shape[1])
 
-    @property
-    def _n_outputs(self):
-        return len(self.classes_)
-
-    def _check_target(self, frame, y):
-        """Set ``classes_``, and return the class codes of the rows."""
-        y = check_labels(y, frame.index, name=type(self).__name__)
-        classes, codes = np.unique(y, return_inverse=True)
-        if self._continues() and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"warm_start=True goes on with the classes {self.classes_.tolist()}, but y holds "
-                f"{classes.tolist()}. Fit a clone, or set warm_start=False."
-            )
-        self.classes_ = classes
-        return codes
-
-    def _row_weights(self, codes, sample_weight):
-        weight = sample_weight.astype(np.float64)
-        if self.class_weight is None:
-            return weight
-        return weight * compute_sample_weight(self.class_weight, self.classes_[codes])
-
-    def _encode_target(self, codes, weight, train_rows):
-        return codes
-
-    def _decode_target(self, codes):
-        return self.classes_[codes]
-
-    def _decode_outputs(self, outputs):
-        return ClassifierPredictions(outputs, self.classes_)
+    def _new_target(self):
+        return LabelTarget(type(self).__name__, class_weight=self.class_weight)
 
 
 @functools.partial(
@@ -307,7 +276,6 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
     (3,)
     """
 
-    _task = "regression"
     _own_rules: ClassVar = {"scale_target": [Boolean()]}
 
     def __init__(
@@ -428,48 +396,13 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         ndarray (n_samples,) or (n_samples, n_outputs)
             Values in the target's unit, averaged over the views of an image.
         """
-        return self._unscale(self._outputs(X).mean(axis=1))
+        outputs = self._outputs(X).mean(axis=1)
+        return self._target.decode(outputs)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def _check_target(self, frame, y):
-        """Note the target's shape, and return its values (n, K)."""
-        y = check_values(y, frame.index, name=type(self).__name__)
-        n_outputs = 1 if y.ndim == 1 else y.shape[1]
-        if self._continues() and n_outputs != self._n_outputs:
-            raise ValueError(
-                f"warm_start=True goes on with {self._n_outputs} output(s), but y has {n_outputs}. "
-                "Fit a clone, or set warm_start=False."
-            )
-        self._n_outputs = n_outputs
-        self._target_is_1d = y.ndim == 1
-        return y.reshape(len(y), n_outputs)
-
-    def _row_weights(self, target, sample_weight):
-        return sample_weight.astype(np.float64)
-
-    def _encode_target(self, target, weight, train_rows):
-        if not self._continues():
-            mean, scale = np.zeros(self._n_outputs), np.ones(self._n_outputs)
-            if self.scale_target:
-                values, weight = target[train_rows], weight[train_rows]
-                mean = np.average(values, axis=0, weights=weight)
-                scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
-                scale[scale == 0] = 1.0
-            if self._target_is_1d:
-                mean, scale = mean[0], scale[0]
-            self.target_mean_, self.target_scale_ = mean, scale
-        return (target - self.target_mean_) / self.target_scale_
-
-    def _decode_target(self, target):
-        return self._unscale(target)
-
-    def _decode_outputs(self, outputs):
-        return RegressorPredictions(self._unscale(outputs))
-
-    def _unscale(self, values):
-        values = values * self.target_scale_ + self.target_mean_
-        return values[:, 0] if self._target_is_1d else values
+    def _new_target(self):
+        return ValueTarget(type(self).__name__, standardize=self.scale_target)

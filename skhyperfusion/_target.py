@@ -1,31 +1,312 @@
-"""What y may be, and the wording where it is something else."""
+"""What y is to a network: checked, coded for its loss, and told again in the words of whoever gave it."""
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import get_scorer
 from sklearn.utils import assert_all_finite
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from skhyperfusion._wording import listing, show
 
 
-def check_labels(y, index, *, name):
-    """Return class labels as a 1-D array.
+class Target(ABC):
+    """A kind of y. One is made for each fit, and is never changed after it.
+
+    `learn` takes y in and returns its values, one row for each row of y; `fit` learns what only the training
+    rows may tell. All other methods take such values, of any rows.
 
     Parameters
     ----------
-    y : array-like (n,) or (n, 1)
-        Labels of any type.
-    index : Index (n,)
-        Names of the rows, for the messages.
-    name : str
-        The estimator's name.
+    owner : str
+        Name of the estimator, for the messages.
 
-    Raises
-    ------
-    ValueError
-        If y is absent, has gaps or another length, is continuous, or holds one class only.
+    Attributes
+    ----------
+    task : str
+        What `nn.FusionNetwork` is told.
+    loss : str
+        Name of the loss among those of `skhyperfusion._engine._losses`.
+    n_outputs : int
+        Outputs of the network; known once `fit` has run.
+    n_classes : int or None
+        Number of classes; None where the outputs are none.
     """
+
+    task: str
+    loss: str
+    n_outputs: int
+    n_classes = None
+
+    def __init__(self, owner):
+        self.owner = owner
+
+    @abstractmethod
+    def learn(self, y, index, previous=None):
+        """Check y, learn what it is, and return its values.
+
+        Parameters
+        ----------
+        y : array-like
+            As it was given to ``fit`` of the estimator.
+        index : Index (n,)
+            Names of the rows, for the messages.
+        previous : Target, optional
+            What the fit before has learned, where a warm start goes on with its network: y must agree with
+            it, and `fit` learns nothing more.
+
+        Raises
+        ------
+        ValueError
+            If y cannot be what it should, or disagrees with `previous`.
+        """
+
+    @abstractmethod
+    def read(self, y, index, caller):
+        """Return the values of rows that come after the fit; `caller` is who asks, for the messages."""
+
+    @abstractmethod
+    def fit(self, values, weight):
+        """Learn from the values and weights of the training rows, and of no others."""
+
+    @abstractmethod
+    def encode(self, values):
+        """Return what the loss is given: integers (n,), or floats (n, ...)."""
+
+    @abstractmethod
+    def original(self, values):
+        """Return the values as y gave them."""
+
+    @abstractmethod
+    def predictions(self, outputs):
+        """Return what answers a scorer for rows of known outputs (n, n_outputs)."""
+
+    @abstractmethod
+    def attributes(self):
+        """Return the fitted attributes of the estimator that tell of y: name -> value."""
+
+    def row_weights(self, values, sample_weight):
+        """Return the weights of the rows in the loss: float64 (n,)."""
+        return sample_weight.astype(np.float64)
+
+    def strata(self, values):
+        """Return the labels (n,) whose shares the rows held out are to keep, or None."""
+        return None
+
+    def scorer(self, monitor):
+        """Return the scorer ``(predictions, None, y) -> float`` that `monitor` means."""
+        return get_scorer(monitor) if isinstance(monitor, str) else monitor
+
+
+class LabelTarget(Target):
+    """Class labels of any type. Their values are codes, 0 to K - 1, in the sorted order of the labels.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the estimator.
+    class_weight : "balanced", dict or None
+        Weights of the classes in the loss.
+
+    Attributes
+    ----------
+    classes : ndarray (K,)
+        Labels, sorted.
+    """
+
+    task = "classification"
+    loss = "cross_entropy"
+
+    def __init__(self, owner, *, class_weight=None):
+        super().__init__(owner)
+        self.class_weight = class_weight
+
+    @property
+    def n_outputs(self):
+        """One for each class."""
+        return len(self.classes)
+
+    @property
+    def n_classes(self):
+        """All of them, also those that the training rows lack."""
+        return len(self.classes)
+
+    def learn(self, y, index, previous=None):
+        """Check the labels, learn the classes, and return their codes (n,)."""
+        labels = check_labels(y, index, name=self.owner)
+        self.classes, codes = np.unique(labels, return_inverse=True)
+        if previous is not None and not np.array_equal(self.classes, previous.classes):
+            raise ValueError(
+                f"warm_start=True goes on with the classes {previous.classes.tolist()}, but y holds "
+                f"{self.classes.tolist()}. Fit a clone, or set warm_start=False."
+            )
+        return codes
+
+    def read(self, y, index, caller):
+        """Return the codes (n,) of labels that are all known."""
+        labels = check_labels(y, index, name=caller)
+        known = np.isin(labels, self.classes)
+        if not known.all():
+            strange = np.unique(labels[~known])
+            raise ValueError(
+                f"y holds {listing(strange, noun='label')}, which {self.owner} was not fitted on. "
+                f"It knows {listing(self.classes, noun='label')}."
+            )
+        return np.searchsorted(self.classes, labels)
+
+    def fit(self, values, weight):
+        """Learn nothing: a code is a code in whatever rows."""
+
+    def encode(self, values):
+        """Return the codes (n,)."""
+        return values.astype(np.int64)
+
+    def original(self, values):
+        """Return the labels (n,)."""
+        return self.classes[values]
+
+    def predictions(self, outputs):
+        """Return what answers `predict`, `predict_proba` and `decision_function`."""
+        return ClassifierPredictions(outputs, self.classes)
+
+    def attributes(self):
+        """Return ``classes_``."""
+        return {"classes_": self.classes}
+
+    def row_weights(self, values, sample_weight):
+        """Return the weights of the rows (n,) times those of their classes."""
+        weight = super().row_weights(values, sample_weight)
+        if self.class_weight is None:
+            return weight
+        return weight * compute_sample_weight(self.class_weight, self.classes[values])
+
+    def strata(self, values):
+        """Return the codes."""
+        return values
+
+
+class ValueTarget(Target):
+    """One number for each row, or several. Their values are floats (n, K).
+
+    Parameters
+    ----------
+    owner : str
+        Name of the estimator.
+    standardize : bool
+        Whether the loss is given values of mean 0 and standard deviation 1.
+
+    Attributes
+    ----------
+    is_1d : bool
+        Whether y was of shape (n,).
+    mean, scale : ndarray (K,)
+        Of the training rows; 0 and 1 where they are not standardised.
+    """
+
+    task = "regression"
+    loss = "squared_error"
+
+    def __init__(self, owner, *, standardize=True):
+        super().__init__(owner)
+        self.standardize = standardize
+
+    def learn(self, y, index, previous=None):
+        """Check the values, learn their shape, and return them (n, K)."""
+        values = check_values(y, index, name=self.owner)
+        self.is_1d = values.ndim == 1
+        values = values.reshape(len(values), -1)
+        self.n_outputs = values.shape[1]
+        self._continues = previous is not None
+        if self._continues:
+            if self.n_outputs != previous.n_outputs:
+                raise ValueError(
+                    f"warm_start=True goes on with {previous.n_outputs} output(s), but y has "
+                    f"{self.n_outputs}. Fit a clone, or set warm_start=False."
+                )
+            self.mean, self.scale = previous.mean, previous.scale
+        return values
+
+    def read(self, y, index, caller):
+        """Return the values (n, K)."""
+        values = check_values(y, index, name=caller)
+        values = values.reshape(len(values), -1)
+        if values.shape[1] != self.n_outputs:
+            raise ValueError(
+                f"{self.owner} was fitted on {self.n_outputs} output(s), but y has {values.shape[1]}."
+            )
+        return values
+
+    def fit(self, values, weight):
+        """Learn mean and standard deviation, but for a warm start, which keeps those of before."""
+        if self._continues:
+            return
+        self.mean, self.scale = np.zeros(self.n_outputs), np.ones(self.n_outputs)
+        if self.standardize:
+            self.mean = np.average(values, axis=0, weights=weight)
+            self.scale = np.sqrt(np.average((values - self.mean) ** 2, axis=0, weights=weight))
+            self.scale[self.scale == 0] = 1.0
+
+    def encode(self, values):
+        """Return the values in units of the standard deviation, from the mean: (n, K)."""
+        return (values - self.mean) / self.scale
+
+    def original(self, values):
+        """Return the values in the shape of y."""
+        return values[:, 0] if self.is_1d else values
+
+    def decode(self, outputs):
+        """Return the outputs (n, K) in the unit and the shape of y."""
+        return self.original(outputs * self.scale + self.mean)
+
+    def predictions(self, outputs):
+        """Return what answers `predict`."""
+        return RegressorPredictions(self.decode(outputs))
+
+    def attributes(self):
+        """Return ``target_mean_`` and ``target_scale_``: numbers where y was of shape (n,)."""
+        mean, scale = (self.mean[0], self.scale[0]) if self.is_1d else (self.mean, self.scale)
+        return {"target_mean_": mean, "target_scale_": scale}
+
+
+class ClassifierPredictions(ClassifierMixin, BaseEstimator):
+    """What a classifier would answer for rows whose outputs are known; a scorer may ask it."""
+
+    def __init__(self, outputs, classes):
+        self.classes_ = classes
+        self.proba_ = softmax(outputs, axis=1)
+
+    def predict(self, X):
+        """Return the likeliest classes."""
+        return self.classes_[self.proba_.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Return the probabilities."""
+        return self.proba_
+
+    def decision_function(self, X):
+        """Return logarithms of probabilities; of two classes, their difference."""
+        log_proba = np.log(self.proba_)
+        return log_proba[:, 1] - log_proba[:, 0] if len(self.classes_) == 2 else log_proba
+
+
+class RegressorPredictions(RegressorMixin, BaseEstimator):
+    """What a regressor would answer for rows whose values are known; a scorer may ask it."""
+
+    def __init__(self, values):
+        self.values_ = values
+
+    def predict(self, X):
+        """Return the values."""
+        return self.values_
+
+
+def check_labels(y, index, *, name):
+    """Return labels as a 1-D array, or raise ValueError: absent, gaps, another length, one class only."""
     _check_rows(y, index, name)
     if np.asarray(y).dtype.kind == "f":
         assert_all_finite(np.asarray(y), input_name="y")
@@ -40,7 +321,7 @@ def check_labels(y, index, *, name):
 
 
 def check_values(y, index, *, name):
-    """Return values as a float64 array (n,) or (n, K); parameters and errors as in `check_labels`."""
+    """Return values as a float64 array (n,) or (n, K), or raise ValueError."""
     _check_rows(y, index, name)
     shape = np.shape(np.asarray(y))
     if len(shape) > 2:

@@ -3,11 +3,7 @@
 import functools
 import math
 
-import numpy as np
 import torch
-from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import get_scorer
 from skorch.callbacks import Callback, LRScheduler
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises before the cosine takes it down
@@ -18,20 +14,20 @@ class ValidationScore(Callback):
 
     Parameters
     ----------
-    scoring : str or callable
-        A scorer's name, or a scorer.
-    decode : callable
-        ``outputs (n, K) -> dict`` of what ``predict`` and ``predict_proba`` would return.
-    target : ndarray (n,) or (n, K)
+    scorer : callable
+        ``(predictions, None, y) -> float``, the more the better.
+    predictions : callable
+        ``outputs (n, K) ->`` what the scorer may ask.
+    y : ndarray (n, ...)
         True labels or values of the validation rows.
     name : str
         Its column in the history.
     """
 
-    def __init__(self, scoring, decode, target, name):
-        self.scoring = scoring
-        self.decode = decode
-        self.target = target
+    def __init__(self, scorer, predictions, y, name):
+        self.scorer = scorer
+        self.predictions = predictions
+        self.y = y
         self.name = name
 
     def on_epoch_begin(self, net, **kwargs):
@@ -42,37 +38,8 @@ class ValidationScore(Callback):
             self.outputs_.append(y_pred.detach().double().cpu())
 
     def on_epoch_end(self, net, **kwargs):
-        predictions = self.decode(torch.cat(self.outputs_).numpy())
-        scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
-        net.history.record(self.name, float(scorer(predictions, None, self.target)))
-
-
-class ClassifierPredictions(ClassifierMixin, BaseEstimator):
-    """What a classifier would answer for rows whose outputs are known; a scorer may ask it."""
-
-    def __init__(self, outputs, classes):
-        self.classes_ = classes
-        self.proba_ = softmax(outputs, axis=1)
-
-    def predict(self, X):
-        return self.classes_[self.proba_.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        return self.proba_
-
-    def decision_function(self, X):
-        log_proba = np.log(self.proba_)
-        return log_proba[:, 1] - log_proba[:, 0] if len(self.classes_) == 2 else log_proba
-
-
-class RegressorPredictions(RegressorMixin, BaseEstimator):
-    """What a regressor would answer for rows whose values are known; a scorer may ask it."""
-
-    def __init__(self, values):
-        self.values_ = values
-
-    def predict(self, X):
-        return self.values_
+        predictions = self.predictions(torch.cat(self.outputs_).numpy())
+        net.history.record(self.name, float(self.scorer(predictions, None, self.y)))
 
 
 class BestEpoch(Callback):

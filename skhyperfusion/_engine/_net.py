@@ -14,6 +14,7 @@ from skorch.utils import to_device
 
 from skhyperfusion._engine._batches import BatchSampler, FusionDataset, ReadAhead, pass_batch
 from skhyperfusion._engine._compiler import check_compiler
+from skhyperfusion._engine._losses import row_losses
 from skhyperfusion._engine._small_maps import SmallMapsInFloat32
 from skhyperfusion.nn._layout import lay_out_images, trains_grey_images_last
 
@@ -141,9 +142,7 @@ class FusionNet(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         target, weight = to_device(y_true, self.device)
-        loss = self.criterion_(y_pred, target)
-        if loss.ndim > 1:
-            loss = loss.mean(dim=1)  # over the outputs of a multi-output regression
+        loss = row_losses(self.criterion_, y_pred, target)
         # Weights have mean one over the training rows, so a plain mean keeps every row's share the same
         # in whatever batch it falls.
         return (loss * weight).mean()

@@ -4,11 +4,11 @@ import functools
 
 import pandas as pd
 import torch
-from torch import nn
 
 from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion._engine._batches import BatchSampler
 from skhyperfusion._engine._callbacks import BestEpoch, EpochLog, history_row, schedule
+from skhyperfusion._engine._losses import LOSSES
 from skhyperfusion._engine._net import FusionNet
 from skhyperfusion._wording import listing
 from skhyperfusion.nn._layout import lay_out
@@ -36,7 +36,8 @@ def train(
     train_set,
     *,
     valid_set=None,
-    task="regression",
+    loss,
+    n_classes=None,
     max_epochs=100,
     lr=3e-3,
     batch_size=16,
@@ -64,8 +65,10 @@ def train(
         Network; trained in place.
     train_set, valid_set : FusionDataset
         Rows with targets and weights. Without ``valid_set`` the last epoch counts.
-    task : {"classification", "regression"}
-        Cross-entropy over class codes, or mean squared error.
+    loss : str
+        Name among `LOSSES`.
+    n_classes : int or None
+        Number of classes; None where the outputs are none.
     monitor : ValidationScore or None
         What tells the best epoch; None: the validation loss.
     patience : int or None
@@ -91,7 +94,6 @@ def train(
     FloatingPointError
         If the loss or a weight is no longer finite.
     """
-    criterion = nn.CrossEntropyLoss if task == "classification" else nn.MSELoss
     best = BestEpoch(
         None if valid_set is None else "valid_loss" if monitor is None else monitor.name,
         lower_is_better=monitor is None,
@@ -99,8 +101,7 @@ def train(
     )
     n_steps = max_epochs * len(BatchSampler(len(train_set), batch_size))
     settings = {
-        "criterion": criterion,
-        "criterion__reduction": "none",
+        "criterion": LOSSES[loss],
         "optimizer": OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer,
         "optimizer__weight_decay": weight_decay,
         # With a star: torch.compile and accelerate put a prefix before every name.
@@ -121,7 +122,7 @@ def train(
         precision=precision,
         compile=compile,
         seed=seed,
-        n_classes=int(train_set.target.max()) + 1 if task == "classification" else None,
+        n_classes=n_classes,
         callbacks=[
             *([] if monitor is None else [("monitor", monitor)]),
             ("best", best),

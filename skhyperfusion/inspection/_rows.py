@@ -3,11 +3,9 @@
 import numpy as np
 import torch
 from sklearn.utils.validation import _check_sample_weight
-from torch.nn import functional as F
 
+from skhyperfusion._engine._losses import LOSSES, row_losses
 from skhyperfusion._table._columns import check_table
-from skhyperfusion._target import check_labels, check_values
-from skhyperfusion._wording import listing
 
 
 class ScoredRows:
@@ -30,7 +28,7 @@ class ScoredRows:
     ----------
     dataset : FusionDataset
         Encoded by what the estimator learned at its fit.
-    target : Tensor (n,) of codes or (n, K) of values, scaled as in training
+    target : Tensor (n, ...), encoded as in training
     weight : Tensor (n,), with a mean of one
     """
 
@@ -40,13 +38,12 @@ class ScoredRows:
         kept = np.flatnonzero(weight)
         if not len(kept):
             raise ValueError(f"{caller} needs a row of positive weight; all {len(frame)} weigh zero.")
-        if estimator._task == "classification":
-            target = _codes(estimator, check_labels(y, frame.index, name=caller))
-        else:
-            target = _scaled(estimator, check_values(y, frame.index, name=caller))
-        weight = estimator._row_weights(target[kept], weight[kept])
+        target = estimator._target
+        values = target.read(y, frame.index, caller)[kept]
+        weight = target.row_weights(values, weight[kept])
         self.dataset = estimator._encode_rows(frame.iloc[kept], dtype)
-        self.target = torch.from_numpy(target[kept])
+        self.target = torch.from_numpy(target.encode(values))
+        self._criterion = LOSSES[target.loss]()
         self.weight = torch.from_numpy(weight / weight.mean())
 
     def __len__(self):
@@ -55,23 +52,6 @@ class ScoredRows:
     def losses(self, outputs, rows):
         """Losses of rows: outputs (..., B, K) -> (..., B), in float64."""
         outputs, target = outputs.double().cpu(), self.target[rows]
-        if target.ndim == 1:
-            target = target.expand(outputs.shape[:-1])
-            return F.cross_entropy(outputs.flatten(0, -2), target.flatten(), reduction="none").view_as(target)
-        return (outputs - target).square().mean(-1)
-
-
-def _codes(classifier, labels):
-    known = np.isin(labels, classifier.classes_)
-    if not known.all():
-        strange = np.unique(labels[~known])
-        raise ValueError(
-            f"y holds {listing(strange, noun='label')}, which {type(classifier).__name__} was not fitted on. "
-            f"It knows {listing(classifier.classes_, noun='label')}."
-        )
-    return np.searchsorted(classifier.classes_, labels)
-
-
-def _scaled(regressor, values):
-    target = (values - regressor.target_mean_) / regressor.target_scale_
-    return target.reshape(len(target), -1)
+        draws = outputs.reshape(-1, *outputs.shape[-2:])
+        losses = [row_losses(self._criterion, draw, target) for draw in draws]
+        return torch.stack(losses).reshape(outputs.shape[:-1])
