@@ -4,25 +4,20 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import sklearn
-from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
-from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
+from sklearn.utils import indexable
+from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import (
-    _check_method_params,
     _check_sample_weight,
     _num_samples,
     check_is_fitted,
     column_or_1d,
 )
-from tqdm import tqdm
 
-from skhyperfusion._meta import passed, take_over_tags, unrouted_fit_params
+from skhyperfusion._meta import fit_rows, make_folds, make_router, route_fit, run_fits, take_over_tags
 from skhyperfusion._rules import Boolean, HasMethods, Number, check_parameters
 from skhyperfusion._target import check_values
 from skhyperfusion.brain_age._bias import fit_age_bias
-from skhyperfusion.model_selection._balanced import balanced_splits, balanced_splitter
 
 
 class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
@@ -37,8 +32,8 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
     regressor : regressor
         Predicts the age; cloned for each fit.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds of the training rows. A number: folds that are alike in age, and of whole groups if `fit` gets
-        groups.
+        Folds of the training rows. A number: folds balanced in age, of whole groups if `fit` gets groups
+        (:ref:`in the guide <number-of-folds>`).
     n_jobs : int, default=None
         Fits in parallel, by joblib.
     verbose : int, default=0
@@ -140,20 +135,22 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         y = column_or_1d(check_values(y, rows, name=type(self).__name__), warn=True)
         X, y, groups = indexable(X, y, groups)
         weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
-        params = self._fit_params(None if sample_weight is None else weight, groups)
-        splits = balanced_splits(self.cv, X, y, groups)
-        everything = np.arange(len(y)), None
-        jobs = (
-            delayed(_fit_and_predict)(clone(self.regressor), X, y, train, test, params)
-            for train, test in [*splits, everything]
+        routed = route_fit(
+            self.get_metadata_routing(),
+            self.regressor,
+            sample_weight=None if sample_weight is None else weight,
+            groups=groups,
         )
-        done = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+        splits = make_folds(self.cv, X, y, classifier=False, **routed.split)
+        parts = {f"fold {fold} of the training rows": split for fold, split in enumerate(splits)}
+        parts["the fit on all rows"] = np.arange(len(y)), None
+        tasks = {which: (self.regressor, X, y, *part, routed.fit) for which, part in parts.items()}
         name = type(self).__name__
-        *predicted, self.regressor_ = tqdm(
-            done, total=len(splits) + 1, desc=name, unit="fit", disable=self.verbose <= 0
-        )
+        found = dict(run_fits(_fit_and_predict, tasks, name=name, n_jobs=self.n_jobs, verbose=self.verbose))
+        *predicted, regressor = (found[which] for which in tasks)
         seen = np.concatenate([test for _, test in splits])
         self.bias_ = fit_age_bias(y[seen], np.concatenate(predicted), sample_weight=weight[seen])
+        self.regressor_ = regressor
         if self.bias_.slope <= 0:
             warnings.warn(
                 f"Predictions of {type(self.regressor).__name__} do not rise with age in rows that it was "
@@ -188,11 +185,7 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         MetadataRouter
             From ``fit`` to the regressor's ``fit`` and the splitter's ``split``.
         """
-        fits = MethodMapping().add(caller="fit", callee="fit")
-        splits = MethodMapping().add(caller="fit", callee="split")
-        router = MetadataRouter(owner=type(self).__name__)
-        router.add(regressor=self.regressor, method_mapping=fits)
-        return router.add(splitter=balanced_splitter(self.cv, None), method_mapping=splits)
+        return make_router(type(self).__name__, self.regressor, self.cv)
 
     @property
     def n_features_in_(self):
@@ -209,13 +202,6 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             raise AttributeError(f"{type(self).__name__} has no {attribute} before fit.")
         return self.regressor_
 
-    def _fit_params(self, sample_weight, groups):
-        """Return what the regressor's ``fit`` gets besides X and y."""
-        given = passed(sample_weight=sample_weight, groups=groups)
-        if sklearn.get_config()["enable_metadata_routing"]:
-            return process_routing(self, "fit", **given).regressor.fit
-        return unrouted_fit_params(self.regressor, given)
-
     def __sklearn_is_fitted__(self):
         return hasattr(self, "bias_")
 
@@ -225,6 +211,5 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
 
 def _fit_and_predict(regressor, X, y, train, test, params):
     """Return the predictions for the rows left out, or without such the fitted regressor."""
-    params = _check_method_params(X, params, train)
-    regressor.fit(_safe_indexing(X, train), _safe_indexing(y, train), **params)
-    return regressor if test is None else regressor.predict(_safe_indexing(X, test))
+    fitted = fit_rows(regressor, X, y, train, params)
+    return fitted if test is None else fitted.predict(_safe_split(fitted, X, None, test, train)[0])

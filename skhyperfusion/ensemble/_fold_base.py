@@ -1,26 +1,25 @@
 """What the ensembles of folds share: one model per fold, fitted in parallel; who gets which parameter."""
 
-import numbers
 from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
 import sklearn
-from joblib import Parallel, delayed
-from sklearn.base import (
-    BaseEstimator,
-    MetaEstimatorMixin,
-    clone,
-    is_classifier,
-)
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
 from sklearn.metrics import check_scoring
-from sklearn.utils import Bunch, _safe_indexing, indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import _check_method_params, _check_sample_weight
-from tqdm import tqdm
+from sklearn.utils import indexable
+from sklearn.utils.validation import _check_sample_weight
 
-from skhyperfusion._meta import make_splitter, passed, take_over_tags, unrouted_fit_params
-from skhyperfusion._rules import Boolean, HasMethods, Nothing, Number, check_parameters
+from skhyperfusion._meta import (
+    fit_rows,
+    make_folds,
+    make_router,
+    route_fit,
+    run_fits,
+    score_rows,
+    take_over_tags,
+)
+from skhyperfusion._rules import Boolean, Callable, HasMethods, InstanceOf, Nothing, Number, check_parameters
 
 
 class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
@@ -42,39 +41,30 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         X, y, groups = indexable(X, self._check_target(X, y), groups)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)))
-        params = self._route(sample_weight, groups, params)
-        splitter = make_splitter(self.cv, y, classifier=is_classifier(self), groups=groups)
-        splits = list(splitter.split(X, y, **params.splitter.split))
+        routed = self._route(sample_weight, groups, params)
+        splits = make_folds(self.cv, X, y, classifier=is_classifier(self), **routed.split)
         if self.n_best is not None and self.n_best > len(splits):
             raise ValueError(
                 f"n_best={self.n_best} is more than the number of folds, {len(splits)}: "
                 "one model per fold is fitted."
             )
-        scorer = check_scoring(self.estimator, scoring=self.scoring) if self._scores_folds() else None
-        jobs = (
-            delayed(_fit_and_score)(
-                clone(self.estimator),
-                X,
-                y,
-                train,
-                test,
-                fold,
-                _check_method_params(X, params.estimator.fit, train),
-                scorer,
-                _check_method_params(X, params.scorer.score, test),
+        tasks = {
+            f"fold {fold} of the ensemble": (
+                self.estimator, X, y, split, self._scorer(), self.scoring, routed
             )
-            for fold, (train, test) in enumerate(splits)
-        )
-        done = Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs)
+            for fold, split in enumerate(splits)
+        }  # fmt: skip
         name = type(self).__name__
-        fitted = list(tqdm(done, total=len(splits), desc=name, unit="fit", disable=not self.verbose))
-        self._store([estimator for estimator, _ in fitted], np.array([score for _, score in fitted]))
+        found = dict(run_fits(_fit_and_score, tasks, name=name, n_jobs=self.n_jobs, verbose=self.verbose))
+        fitted, scores = zip(*(found[which] for which in tasks), strict=True)
+        self._store(list(fitted), np.array(scores))
         return self
 
     def _check_parameters(self):
         rules = {
             "estimator": [HasMethods("fit", "predict", "get_params", noun="an estimator")],
             "n_best": [Nothing(), Number(int, 1)],
+            "scoring": [Nothing(), InstanceOf(str), Callable()],
             "verbose": [Number(int, 0), Boolean()],
         }
         check_parameters(self, rules | self._own_rules)
@@ -86,24 +76,18 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
     def _scores_folds(self):
         return self.n_best is not None or self.scoring is not None
 
+    def _scorer(self):
+        return check_scoring(self.estimator, scoring=self.scoring) if self._scores_folds() else None
+
     def _route(self, sample_weight, groups, params):
-        """Who gets what: a Bunch with ``estimator.fit``, ``splitter.split`` and ``scorer.score``."""
-        given = passed(sample_weight=sample_weight, groups=groups)
-        if sklearn.get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "fit", **params, **given)
-            return Bunch(
-                estimator=routed.estimator,
-                splitter=routed.splitter,
-                scorer=routed.get("scorer", Bunch(score={})),
-            )
-        if params:
+        """Say who gets what: a Bunch with ``fit``, ``split`` and ``score``."""
+        if params and not sklearn.get_config()["enable_metadata_routing"]:
             raise TypeError(
                 f"{type(self).__name__}.fit got {sorted(params)}; besides sample_weight and groups it takes "
                 "parameters only with metadata routing: sklearn.set_config(enable_metadata_routing=True)."
             )
-        to_fit = unrouted_fit_params(self.estimator, given)
-        to_split = passed(groups=groups)
-        return Bunch(estimator=Bunch(fit=to_fit), splitter=Bunch(split=to_split), scorer=Bunch(score={}))
+        router = self.get_metadata_routing()
+        return route_fit(router, self.estimator, params=params, sample_weight=sample_weight, groups=groups)
 
     def get_metadata_routing(self):
         """Tell who gets which parameter of `fit`.
@@ -113,19 +97,7 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         MetadataRouter
             From ``fit`` to the estimator's ``fit``, the splitter's ``split`` and the scorer's ``score``.
         """
-        fits = MethodMapping().add(caller="fit", callee="fit")
-        splits = MethodMapping().add(caller="fit", callee="split")
-        # With groups, a number of folds becomes a splitter of groups; without, that asks for nothing.
-        number = self.cv is None or isinstance(self.cv, numbers.Integral)
-        splitter = make_splitter(self.cv, None, classifier=False, groups=() if number else None)
-        router = MetadataRouter(owner=type(self).__name__)
-        router.add(estimator=self.estimator, method_mapping=fits).add(
-            splitter=splitter, method_mapping=splits
-        )
-        if self._scores_folds():
-            scores = MethodMapping().add(caller="fit", callee="score")
-            router.add(scorer=check_scoring(self.estimator, scoring=self.scoring), method_mapping=scores)
-        return router
+        return make_router(type(self).__name__, self.estimator, self.cv, self._scorer())
 
     def _store(self, estimators, scores):
         if self._scores_folds():
@@ -155,13 +127,11 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         return take_over_tags(super().__sklearn_tags__(), self.estimator)
 
 
-def _fit_and_score(estimator, X, y, train, test, fold, fit_params, scorer, score_params):
+def _fit_and_score(estimator, X, y, split, scorer, scoring, routed):
     """Return (fitted estimator, score in the fold left out; NaN without a scorer)."""
-    try:
-        estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train), **fit_params)
-    except Exception as error:
-        error.add_note(f"This happened in fold {fold} of the ensemble.")
-        raise
+    train, test = split
+    fitted = fit_rows(estimator, X, y, train, routed.fit)
     if scorer is None:
-        return estimator, np.nan
-    return estimator, scorer(estimator, _safe_indexing(X, test), _safe_indexing(y, test), **score_params)
+        return fitted, np.nan
+    (score,) = score_rows(fitted, X, y, test, train, scorer, scoring, routed.score).values()
+    return fitted, score

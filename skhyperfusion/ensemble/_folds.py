@@ -26,7 +26,8 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
     estimator : classifier
         Cloned for each fold.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds. A number: stratified, and of whole groups if `fit` gets groups.
+        Folds. A number: stratified by class, of whole groups if `fit` gets groups
+        (:ref:`in the guide <number-of-folds>`).
     voting : {"confidence", "confidence_hard", "most_confident", "soft", "hard"}, default="confidence"
         How the models are combined, as in `ConfidenceVotingClassifier`.
     n_best : int, default=None
@@ -193,7 +194,8 @@ class FoldEnsembleRegressor(RegressorMixin, BaseFoldEnsemble):
     estimator : regressor
         Cloned for each fold.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds. A number: of consecutive rows, or of whole groups if `fit` gets groups.
+        Folds. A number: folds balanced in the target, of whole groups if `fit` gets groups
+        (:ref:`in the guide <number-of-folds>`).
     n_best : int, default=None
         Average so many models, those that score best in the fold that they were not trained on; None: all.
     scoring : str or callable, default=None

@@ -1,19 +1,16 @@
 """Fit and score several methods in the same folds."""
 
-import pickle
-import traceback
-import warnings
+import contextlib
+import time
 from collections.abc import Mapping
 
-import joblib
 import pandas as pd
 from sklearn.base import is_classifier
-from sklearn.model_selection import cross_validate
+from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
-from tqdm import tqdm
 
-from skhyperfusion._meta import make_splitter
-from skhyperfusion._rules import HasMethods
+from skhyperfusion._meta import fit_rows, make_folds, make_router, route_fit, run_fits, score_rows
+from skhyperfusion._rules import Boolean, HasMethods, Number, check_argument
 from skhyperfusion._wording import known, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
@@ -73,16 +70,17 @@ def compare_estimators(
     y : array (n_samples,) or (n_samples, n_outputs)
         Target.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds, drawn once: all methods see the same. A number: stratified for classifiers, and of whole
-        groups if there are groups.
+        Folds, drawn once: all methods see the same. A number: folds balanced in the target, of whole groups
+        if there are `groups` (:ref:`in the guide <number-of-folds>`).
     scoring : str, callable, list or dict, default=None
         One metric or several, as in `sklearn.model_selection.cross_validate`; None: each estimator's own
         ``score``. Losses keep scikit-learn's sign (``neg_...``), so that more is better everywhere.
     groups : array (n_samples,), default=None
-        Groups for the splitter, such as subjects.
+        Groups, such as subjects: for the splitter, and for ``fit`` of the methods that take groups.
     params : dict, default=None
         What ``fit`` of every method gets besides, such as ``{"sample_weight": w}``; arrays of n_samples are
-        cut to the fold. With metadata routing on, estimators and scorers get what they request.
+        cut to the fold. With metadata routing on, estimators and scorers get what they request, also of the
+        groups.
     reference : str, default=None
         Name of the method that the others are compared with; None: the first.
     confidence : float, default=0.95
@@ -94,7 +92,7 @@ def compare_estimators(
     n_jobs : int, default=None
         Fits in parallel, by joblib; None: one, unless in a `joblib.parallel_config`.
     verbose : int, default=0
-        Above 0, a progress bar on stderr, one step per fit.
+        Above 0, a progress bar on stderr, one step per fit; what was found in `results` counts as done.
 
     Returns
     -------
@@ -129,19 +127,20 @@ def compare_estimators(
     estimators = _checked_estimators(estimators)
     known("reference", reference, list(estimators), "method")
     check_confidence(confidence)
+    check_argument("compare_estimators", "verbose", verbose, [Number(int, 0), Boolean()])
     X, y, groups = indexable(X, y, groups)
     first = next(iter(estimators.values()))
-    splitter = make_splitter(cv, y, classifier=is_classifier(first), groups=groups)
-    splits = list(splitter.split(X, y, groups))
+    splits = make_folds(cv, X, y, classifier=is_classifier(first), groups=groups)
     store = _Store(list(estimators), len(splits), reference, confidence)
     if results is not None:
-        store.keep_in(results, keys_of_fits(estimators, X, y, splits, scoring, params))
-    jobs = [
-        joblib.delayed(_fit_and_score)(method, fold, estimators[method], X, y, splits[fold], scoring, params)
-        for method, fold in store.missing()
-    ]
+        store.keep_in(results, keys_of_fits(estimators, X, y, splits, scoring, params, groups))
+    ways = {}
+    for method, estimator in estimators.items():
+        scorer = check_scoring(estimator, scoring=scoring)
+        router = make_router("compare_estimators", estimator, None, scorer)
+        ways[method] = estimator, scorer, scoring, route_fit(router, estimator, params=params, groups=groups)
     try:
-        _run(jobs, n_jobs, store, verbose)
+        _fit_missing(store, ways, X, y, splits, n_jobs=n_jobs, verbose=verbose)
     except KeyboardInterrupt as interrupt:
         raise ComparisonInterrupted(
             f"Interrupted after {len(store.found)} of {len(store.fits)} fits; what was finished is in the "
@@ -203,68 +202,46 @@ def _checked_estimators(estimators):
     return dict(pairs)
 
 
-def _run(jobs, n_jobs, store, verbose):
-    """Do the jobs, and store what each returns as soon as it ends."""
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-    n_fits, n_found = len(store.fits), len(store.found)
-    try:
-        with tqdm(total=n_fits, initial=n_found, desc="Comparison", unit="fit", disable=verbose <= 0) as bar:
-            for method, fold, rows in done:
-                if isinstance(rows, Exception):
-                    raise ComparisonError(
-                        f"Method {method!r} failed in fold {fold}: {type(rows).__name__}: {rows}",
-                        store.comparison(),
-                    ) from rows
-                store.add(method, fold, rows)
-                bar.set_postfix_str(f"{method}, fold {fold}", refresh=False)
-                bar.update()
-    finally:
-        with warnings.catch_warnings():  # the exception on its way says enough
-            warnings.filterwarnings("ignore", ".* tasks which were still being processed", UserWarning)
-            done.close()
+def _fit_missing(store, ways, X, y, splits, *, n_jobs, verbose):
+    """Do the fits that are not in the store, and store what each finds as soon as it ends.
 
+    `ways` has for each method: estimator, scorer, scoring, and who gets which parameter.
+    """
+    fits = {f"{method}, fold {fold}": (method, fold) for method, fold in store.missing()}
+    tasks = {which: (*ways[method], X, y, splits[fold]) for which, (method, fold) in fits.items()}
 
-def _fit_and_score(method, fold, estimator, X, y, split, scoring, params):
-    """Return (method, fold, rows of scores), or in their place the exception."""
-    try:
-        result = cross_validate(
-            estimator, X, y, cv=[split], scoring=scoring, params=params, error_score="raise"
+    def failure(which, error):
+        method, fold = fits[which]
+        return ComparisonError(
+            f"Method {method!r} failed in fold {fold}: {type(error).__name__}: {error}", store.comparison()
         )
-    except Exception as error:  # raised again by the parent, which adds method and fold
-        return method, fold, _portable(error)
+
+    found = run_fits(
+        _fit_and_score,
+        tasks,
+        name="Comparison",
+        n_jobs=n_jobs,
+        verbose=verbose,
+        n_done=len(store.found),
+        failure=failure,
+    )
+    with contextlib.closing(found):
+        for which, rows in found:
+            method, fold = fits[which]
+            store.add(method, fold, [{"method": method, "fold": fold, **row} for row in rows])
+
+
+def _fit_and_score(estimator, scorer, scoring, routed, X, y, split):
+    """Return a dict for each metric: the columns of `Comparison.scores` but for method and fold."""
     train, test = split
+    start = time.perf_counter()
+    fitted = fit_rows(estimator, X, y, train, routed.fit)
+    fitted_at = time.perf_counter()
+    scores = score_rows(fitted, X, y, test, train, scorer, scoring, routed.score)
     shared = {
-        "fit_seconds": float(result["fit_time"][0]),
-        "score_seconds": float(result["score_time"][0]),
+        "fit_seconds": fitted_at - start,
+        "score_seconds": time.perf_counter() - fitted_at,
         "n_train": len(train),
         "n_test": len(test),
     }
-    rows = [
-        {"method": method, "fold": fold, "metric": metric, "score": float(result[f"test_{key}"][0]), **shared}
-        for key, metric in _metrics(scoring, result).items()
-    ]
-    return method, fold, rows
-
-
-def _metrics(scoring, result):
-    """Names of metrics by the keys that `cross_validate` gives them."""
-    keys = [key.removeprefix("test_") for key in result if key.startswith("test_")]
-    if keys != ["score"]:
-        return {key: key for key in keys}
-    if scoring is None or isinstance(scoring, str):
-        return {"score": scoring or "score"}
-    function = getattr(scoring, "_score_func", scoring)  # of what make_scorer returns
-    sign = "neg_" if getattr(scoring, "_sign", 1) < 0 else ""
-    return {"score": sign + getattr(function, "__name__", "score")}
-
-
-def _portable(error):
-    """Let an exception pass from process to process, with the traceback that it would lose."""
-    error.add_note("".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        substitute = RuntimeError(f"{type(error).__name__}: {error}")
-        substitute.add_note(error.__notes__[-1])
-        return substitute
-    return error
+    return [{"metric": metric, "score": score, **shared} for metric, score in scores.items()]

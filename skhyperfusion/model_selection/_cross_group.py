@@ -1,22 +1,27 @@
 """Train on one group of people, test on another, in the same folds throughout."""
 
-import numbers
 import time
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from sklearn.base import clone
+from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.validation import _check_method_params, check_consistent_length, column_or_1d
-from tqdm import tqdm
+from sklearn.utils import indexable
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skhyperfusion._rules import HasMethods, check_argument
+from skhyperfusion._meta import (
+    fit_rows,
+    is_number_of_folds,
+    make_folds,
+    make_router,
+    route_fit,
+    run_fits,
+    score_rows,
+)
+from skhyperfusion._rules import Boolean, HasMethods, Number, check_argument
 from skhyperfusion._table._cells import as_text, cells_of, is_missing
 from skhyperfusion._table._frames import as_frame
 from skhyperfusion._wording import did_you_mean, listing, show
-from skhyperfusion.model_selection._balanced import balanced_splits
 from skhyperfusion.model_selection._cross_scores import ALL, CrossGroupScores
 
 NAME = "cross_group_scores"
@@ -54,15 +59,16 @@ def cross_group_scores(
     by : str, int or array (n_samples,), default="sex"
         The groups: a column of X by name or position (it stays in X), or a label for each row.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds, drawn once. A number: folds that are alike in target and groups, of whole subjects if there
-        are `groups`.
+        Folds, drawn once. A number: folds balanced in the target (:ref:`in the guide <number-of-folds>`)
+        within each group of `by`, of whole subjects if there are `groups`.
     scoring : str, callable, list or dict, default="neg_mean_absolute_error"
         One metric or several, as in `sklearn.model_selection.cross_validate`; None: the estimator's own
         ``score``. R2 compares with the mean age of the test rows and is hard to compare between groups.
     groups : array (n_samples,), default=None
-        Subjects, for the splitter.
+        Subjects, for the splitter, and for the estimator's ``fit`` if it takes groups.
     params : dict, default=None
         What ``fit`` gets besides, such as ``{"sample_weight": w}``; arrays of n_samples are cut to the rows.
+        With metadata routing on, estimator and scorer get what they request, also of the groups.
     n_jobs : int, default=None
         Fits in parallel, by joblib.
     verbose : int, default=0
@@ -104,26 +110,24 @@ def cross_group_scores(
     {'F': 0.0, 'M': 6.7, 'all': 3.4}
     """
     check_argument(NAME, "estimator", estimator, [HasMethods("fit", "get_params", noun="an estimator")])
+    check_argument(NAME, "verbose", verbose, [Number(int, 0), Boolean()])
     X, y, groups = indexable(X, y, groups)
     labels, names = _group_labels(X, by)
     check_consistent_length(X, labels)
     _check_counts(cv, labels, names)
-    splits = balanced_splits(cv, X, y, groups, labels=labels)
+    splits = make_folds(cv, X, y, classifier=is_classifier(estimator), labels=labels, groups=groups)
     _check_sizes(splits, labels, names)
     scorer = check_scoring(estimator, scoring=scoring)
-    tasks = [(train, fold) for fold in range(len(splits)) for train in [*names, ALL]]
-    jobs = (
-        delayed(_fit_and_score)(
-            clone(estimator), X, y, train, fold, splits[fold], labels, [*names, ALL], scorer, scoring, params
-        )
-        for train, fold in tasks
-    )
-    done = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    rows = [
-        row for found in tqdm(done, total=len(tasks), desc=NAME, unit="fit", disable=verbose <= 0)
-        for row in found
-    ]  # fmt: skip
-    return CrossGroupScores(pd.DataFrame(rows))
+    router = make_router(NAME, estimator, None, scorer)
+    way = estimator, scorer, scoring, route_fit(router, estimator, params=params, groups=groups)
+    everyone = [*names, ALL]
+    tasks = {
+        f"training on {train!r} in fold {fold}": (*way, X, y, train, fold, split, labels, everyone)
+        for fold, split in enumerate(splits)
+        for train in everyone
+    }
+    found = dict(run_fits(_fit_and_score, tasks, name=NAME, n_jobs=n_jobs, verbose=verbose))
+    return CrossGroupScores(pd.DataFrame([row for which in tasks for row in found[which]]))
 
 
 def _group_labels(X, by):
@@ -165,8 +169,8 @@ def _column(frame, by):
 
 def _check_counts(cv, labels, names):
     """Refuse a number of folds that some group is too small for."""
-    n_folds = 5 if cv is None else cv
-    if isinstance(n_folds, numbers.Integral):
+    if is_number_of_folds(cv):
+        n_folds = 5 if cv is None else cv
         for name in names:
             n_rows = np.count_nonzero(labels == name)
             if n_rows < MIN_ROWS * n_folds:
@@ -190,26 +194,19 @@ def _too_few(name, n_rows, where, names):
     )
 
 
-def _fit_and_score(estimator, X, y, train_name, fold, split, labels, names, scorer, scoring, params):
+def _fit_and_score(estimator, scorer, scoring, routed, X, y, train_name, fold, split, labels, names):
     """Return a row of scores for each test group and metric."""
     train, test = (np.asarray(rows) for rows in split)
     rows = train[_belongs(labels[train], train_name)]
     start = time.perf_counter()
-    try:
-        fit_params = _check_method_params(X, params or {}, rows)
-        estimator.fit(_safe_indexing(X, rows), _safe_indexing(y, rows), **fit_params)
-    except Exception as error:
-        error.add_note(f"This happened in training on {train_name!r} in fold {fold}.")
-        raise
+    fitted = fit_rows(estimator, X, y, rows, routed.fit)
     shared = {"fold": fold, "n_train": len(rows), "fit_seconds": time.perf_counter() - start}
     found = []
     for name in names:
         scored = test[_belongs(labels[test], name)]
-        scores = scorer(estimator, _safe_indexing(X, scored), _safe_indexing(y, scored))
-        if not isinstance(scores, dict):
-            scores = {scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score"): scores}
+        scores = score_rows(fitted, X, y, scored, rows, scorer, scoring, routed.score)
         found += [
-            {"train": train_name, "test": name, "metric": metric, "score": float(score)}
+            {"train": train_name, "test": name, "metric": metric, "score": score}
             | {"n_test": len(scored), **shared}
             for metric, score in scores.items()
         ]

@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils.validation import _num_samples, column_or_1d
+from sklearn.utils.validation import _num_samples
 
+from skhyperfusion._meta import group_codes
 from skhyperfusion._rules import Boolean, Number, RandomState, private_random_state
 from skhyperfusion._table._cells import clean_tabular
 from skhyperfusion._table._frames import as_frame
@@ -151,7 +152,7 @@ class JointStratifiedKFold(BaseCrossValidator):
         random_state = private_random_state(self.random_state) if self.shuffle else None
         if groups is None:
             return _deal_rows(levels, self.n_splits, random_state)
-        units = _group_codes(groups)
+        units = group_codes(groups)
         if units.max() + 1 < self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} is more than the number of groups: {units.max() + 1}."
@@ -228,13 +229,6 @@ def _codes(column, n_bins):
 def _joint_codes(codes):
     """Return numbers for the combinations that occur, from 0, sorted by the first column first."""
     return np.unique(np.column_stack(codes), axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def _group_codes(groups):
-    codes, names = pd.factorize(np.asarray(column_or_1d(groups), dtype=object))
-    alone = codes < 0
-    codes[alone] = len(names) + np.arange(alone.sum())
-    return codes
 
 
 def _with_offsets(levels):

@@ -31,9 +31,9 @@ def describe(value):
     return [kind, joblib.hash(value)]
 
 
-def keys_of_fits(estimators, X, y, splits, scoring, params):
+def keys_of_fits(estimators, X, y, splits, scoring, params, groups=None):
     """Name each fit by all that its scores depend on: a dict (method, fold) -> str."""
-    data = joblib.hash((X, y, params))
+    data = joblib.hash((X, y, params, groups))
     keys = {}
     for method, estimator in estimators.items():
         settings = joblib.hash((method, describe(estimator), describe(scoring)))

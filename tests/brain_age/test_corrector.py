@@ -162,7 +162,7 @@ def test_parallel_fits_equal_serial_ones_and_progress_counts_them(problem, capsy
     [
         ({"regressor": 3}, "'regressor' parameter of AgeBiasCorrector must be a regressor with fit"),
         ({"verbose": -1}, "'verbose' parameter"),
-        ({"cv": 1}, "'n_splits' parameter of JointStratifiedKFold"),
+        ({"cv": 1}, "cv=1 is no number of folds. Pass 2 or more"),
     ],
 )
 def test_wrong_parameters_are_named(problem, params, message):

@@ -249,7 +249,7 @@ def test_class_that_a_fold_lacks_has_probability_zero_there():
 
 def test_regression_is_the_mean_of_all_models(diabetes):
     X, y = diabetes
-    ensemble = FoldEnsembleRegressor(Ridge(), cv=4).fit(X, y)
+    ensemble = FoldEnsembleRegressor(Ridge(), cv=KFold(4)).fit(X, y)
     expected = [Ridge().fit(X.iloc[train], y.iloc[train]).predict(X) for train, _ in KFold(4).split(X)]
     np.testing.assert_allclose(ensemble.predict(X), np.mean(expected, axis=0))
     assert not hasattr(ensemble, "fold_scores_")
@@ -259,7 +259,7 @@ def test_regression_is_the_mean_of_all_models(diabetes):
 def test_best_models_are_chosen_by_their_own_fold(diabetes, scoring):
     X, y = diabetes
     scorer = get_scorer("r2" if scoring is None else scoring)
-    ensemble = FoldEnsembleRegressor(Ridge(), cv=6, n_best=2, scoring=scoring).fit(X, y)
+    ensemble = FoldEnsembleRegressor(Ridge(), cv=KFold(6), n_best=2, scoring=scoring).fit(X, y)
     models = [(Ridge().fit(X.iloc[a], y.iloc[a]), b) for a, b in KFold(6).split(X)]
     scores = [scorer(model, X.iloc[test], y.iloc[test]) for model, test in models]
     np.testing.assert_allclose(ensemble.fold_scores_, scores)

@@ -14,7 +14,7 @@ from sklearn.metrics import make_scorer, max_error
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from skhyperfusion import HyperFusionRegressor
-from skhyperfusion.brain_age import CrossGroupScores, cross_group_scores
+from skhyperfusion.model_selection import CrossGroupScores, cross_group_scores
 
 FITS = []  # rows of every fit of a Recorder
 TWO_FITS = threading.Barrier(2)
