@@ -143,7 +143,7 @@ class BaseHyperFusion(BaseEstimator):
         name = type(self).__name__
         roles = resolve_columns(
             frame,
-            image_columns="auto" if self.image_columns is None else self.image_columns,
+            image_columns=self.image_columns,
             group_column=self.group_column,
             has_names=hasattr(self, "feature_names_in_"),
             estimator_name=name,
@@ -194,9 +194,10 @@ class BaseHyperFusion(BaseEstimator):
 
     def _encode_training(self, encoder, frame, target, values, weight, train_rows, valid_rows):
         source = encoder.open_images(frame, verbose=self.verbose)
-        if not self._continues():
-            encoder.fit_table(frame.iloc[train_rows])
-        tabular = encoder.encode_table(frame, source)
+        if self._continues():
+            tabular = encoder.encode_table(frame, source)
+        else:
+            tabular = encoder.fit_table(frame, train_rows, source)
         for rows in (train_rows, valid_rows):
             if rows is not None:
                 weight[rows] /= weight[rows].mean()

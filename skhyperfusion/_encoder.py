@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._table._cells import clean_tabular
+from skhyperfusion._table._preprocessor import TabularPreprocessor
+from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._wording import listing
 
 
@@ -19,7 +20,8 @@ class RowEncoder:
     image_loader : ImageLoader
         Reads the images.
     tabular_preprocessor : transformer or None
-        Encodes the tabular columns, fitted by `fit_table`; None takes them as they are.
+        Encodes the tabular columns, fitted by `fit_table`. A `TabularPreprocessor` reads them itself; another
+        transformer gets them as the user's table has them, dtypes included; None: they are numbers already.
 
     Attributes
     ----------
@@ -34,7 +36,7 @@ class RowEncoder:
         self.image_loader = image_loader
         self.tabular_preprocessor = tabular_preprocessor
         self.image_spec = None
-        self._numeric = None  # columns that held numbers at the fit, and are read as numbers ever after
+        self._schema = None  # where no preprocessor holds one
 
     def open_images(self, frame, *, verbose=0):
         """Open the rows' images, checked against those of the fit: an ImageSource, or None."""
@@ -46,14 +48,27 @@ class RowEncoder:
             self.image_spec = source.spec
         return source
 
-    def fit_table(self, frame):
-        """Fit the preprocessor on the rows of ``frame``, and on no others."""
-        if self.tabular_columns:
-            table = clean_tabular(frame[list(self.tabular_columns)])
-            self._numeric = {name for name, column in table.items() if column.dtype == np.float64}
-            if self.tabular_preprocessor is not None:
-                self.tabular_preprocessor.fit(table)
-        return self
+    def fit_table(self, frame, rows, source=None):
+        """Fit the preprocessor on the rows at the positions ``rows``, and encode all rows.
+
+        What a column is (numbers, text, empty) is settled from all rows of ``frame``, whichever are held out;
+        everything else is learned from ``rows`` alone.
+
+        Returns
+        -------
+        ndarray of shape (n, T) or None
+            As `encode_table` gives it.
+        """
+        if not self.tabular_columns:
+            return None
+        table = frame[list(self.tabular_columns)]
+        if self._is_own():
+            encoded = self.tabular_preprocessor.fit_rows(table, rows)
+        elif self.tabular_preprocessor is None:
+            self._schema, encoded = TableSchema.learn(table)
+        else:
+            encoded = self.tabular_preprocessor.fit(table.iloc[rows]).transform(table)
+        return self._as_matrix(encoded, frame, source)
 
     def encode_table(self, frame, source=None):
         """Encode the tabular columns: a finite float64 matrix (n, T), or None where there are none.
@@ -62,10 +77,21 @@ class RowEncoder:
         """
         if not self.tabular_columns:
             return None
-        table = clean_tabular(frame[list(self.tabular_columns)], numeric=self._numeric)
-        if self.tabular_preprocessor is not None:
-            table = self.tabular_preprocessor.transform(table)
-        matrix = _finite_matrix(table, frame.index)
+        table = frame[list(self.tabular_columns)]
+        if self._is_own():
+            encoded = self.tabular_preprocessor.transform_rows(table)
+        elif self.tabular_preprocessor is None:
+            encoded = self._schema.read(table)
+        else:
+            encoded = self.tabular_preprocessor.transform(table)
+        return self._as_matrix(encoded, frame, source)
+
+    def _is_own(self):
+        # A subclass may have a `fit` of its own.
+        return type(self.tabular_preprocessor) is TabularPreprocessor
+
+    def _as_matrix(self, encoded, frame, source):
+        matrix = _finite_matrix(encoded, frame.index)
         if source is not None and self.image_loader.missing == "zeros":
             matrix = np.column_stack([matrix, source.missing])
         return matrix

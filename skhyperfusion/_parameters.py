@@ -84,9 +84,9 @@ RESERVED_NET_PARAMS = {
 DATA_PARAMETERS = """\
 image_columns : "auto", str, int, list of these or None, default="auto"
     Columns that hold images. "auto": every column whose cells are all paths with a known suffix,
-    arrays or nibabel images. Several columns are stacked as channels. Numeric columns named here are
-    the pixels of one image, of the grid that ``image_loader.shape`` gives. A position counts the
-    columns of the ``X`` that the estimator receives.
+    arrays or nibabel images; None: no column does. Several columns are stacked as channels. Numeric columns
+    named here are the pixels of one image, of the grid that ``image_loader.shape`` gives. A position counts
+    the columns of the ``X`` that the estimator receives.
 image_loader : ImageLoader, default=None
     How images are read, resampled and scaled; None: ``ImageLoader()``.
 tabular_preprocessor : {"default", "passthrough"} or transformer, default="default"

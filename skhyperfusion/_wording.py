@@ -64,12 +64,12 @@ def did_you_mean(name, names):
     return "" if found is None else f"; did you mean {found!r}?"
 
 
-def known(parameter, name, names, noun):
+def check_choice(parameter, name, names, noun):
     """Return the name among those there are (None: the first), or raise ValueError where it is none of them.
 
     Examples
     --------
-    >>> known("metric", "acuracy", ["accuracy", "roc_auc"], "metric")
+    >>> check_choice("metric", "acuracy", ["accuracy", "roc_auc"], "metric")
     Traceback (most recent call last):
     ...
     ValueError: metric='acuracy' is none of 2 metrics: 'accuracy', 'roc_auc'; did you mean 'accuracy'?

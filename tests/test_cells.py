@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skhyperfusion._table import _cells
-from skhyperfusion._table._cells import as_number, as_text, clean_tabular, is_missing, object_array
+from skhyperfusion._table import _schema
+from skhyperfusion._table._cells import as_number, as_text, is_missing, object_array
+from skhyperfusion._table._schema import TableSchema, clean_tabular
 
 NUMBERS = [1.0, np.nan, 3.0]
 
@@ -161,35 +162,29 @@ def test_clean_tabular_when_equal_keys_differ_in_type_reads_each_by_its_own():
     assert list(found["a"]) == ["1", "1", "True", "1", "1", "1", "F"]
 
 
-@pytest.mark.parametrize("numeric", [(), ("a",)])
-def test_clean_tabular_when_a_text_repeats_reads_it_once(monkeypatch, numeric):
+def test_schema_when_a_text_repeats_reads_it_once(monkeypatch):
     read = []
     for name in ("as_text", "as_number"):
-        function = getattr(_cells, name)
-        monkeypatch.setattr(_cells, name, lambda cell, function=function: read.append(cell) or function(cell))
-    clean_tabular(pd.DataFrame({"a": ["<80", "160"] * 50}), numeric=numeric)
-    assert sorted(read) == ["160", "<80"]
+        function = getattr(_schema, name)
+        monkeypatch.setattr(
+            _schema, name, lambda cell, function=function: read.append(cell) or function(cell)
+        )
+    table = pd.DataFrame({"a": ["<80", "160"] * 50})
+    for kind in ("numbers", "text"):
+        read.clear()
+        TableSchema({"a": kind}).read(table)
+        assert sorted(read) == ["160", "<80"]
 
 
-def test_clean_tabular_when_codes_are_declared_a_category_keeps_them_text_twice():
+def test_clean_tabular_when_codes_are_declared_a_category_reads_text():
     raw = pd.DataFrame({"job": pd.Categorical([1, 5, None, 1])})
-    once = clean_tabular(raw)
-    twice = clean_tabular(once)
-    assert once["job"].astype(object).tolist()[:2] == ["1", "5"]
-    assert twice["job"].astype(object).tolist()[:2] == ["1", "5"]
+    assert clean_tabular(raw)["job"].tolist()[:2] == ["1", "5"]
 
 
-def test_clean_tabular_when_roles_are_known_follows_them():
-    later = pd.DataFrame({"stage": [1, 2], "age": ["70", "<80"]})
-    cleaned = clean_tabular(later, numeric=["age"])
-    assert cleaned["stage"].tolist() == ["1", "2"]
-    assert cleaned["age"].tolist() == [70.0, 80.0]
-
-
-def test_clean_tabular_when_a_number_is_expected_names_row_column_and_value():
+def test_schema_when_a_number_is_expected_names_row_column_and_value():
     later = pd.DataFrame({"age": ["70", "old", "older"]}, index=["p1", "p2", "p3"])
     with pytest.raises(ValueError, match=r"Row 'p2', column 'age': 'old' is not a number.*1 more.*NaN"):
-        clean_tabular(later, numeric=["age"])
+        TableSchema({"age": "numbers"}).read(later)
 
 
 def test_clean_tabular_when_text_reads_as_infinity_names_the_cell():

@@ -10,9 +10,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from skhyperfusion._table import _columns
+from skhyperfusion._table import _suffixes
 from skhyperfusion._table._cells import object_array
-from skhyperfusion._table._columns import ColumnRoles, has_image_suffix, is_image_cell, resolve_columns
+from skhyperfusion._table._columns import ColumnRoles, is_image_cell, resolve_columns
+from skhyperfusion._table._suffixes import has_image_suffix
 
 NIFTI = nib.Nifti1Image(np.zeros((2, 2, 2)), np.eye(4))
 ARRAY = np.zeros((4, 4))
@@ -41,7 +42,7 @@ def test_has_image_suffix_when_unknown_is_false(path):
 
 
 def test_has_image_suffix_when_a_reader_is_registered_knows_it(monkeypatch):
-    monkeypatch.setattr(_columns, "image_suffixes", {".foo"})
+    monkeypatch.setattr(_suffixes, "_registered", {".foo"})
     assert has_image_suffix("a.FOO")
     assert not has_image_suffix("a.png")
 

@@ -16,8 +16,9 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
-from skhyperfusion._table._cells import clean_tabular, object_array
+from skhyperfusion._table._cells import object_array
 from skhyperfusion._table._columns import check_table
+from skhyperfusion._table._schema import clean_tabular
 
 IMAGE = np.arange(4.0).reshape(2, 2)
 

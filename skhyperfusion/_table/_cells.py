@@ -1,14 +1,13 @@
-"""The cells of a table: what is a gap, what is a number, and tabular columns as numbers or text."""
+"""The cells of a table: what is a gap, what is a number, what is text, and how messages name them."""
 
 import numbers
 import re
-import warnings
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._wording import listing, show
+from skhyperfusion._wording import show
 
 # A number, alone or behind a sign of comparison: laboratories write "<80" below the limit of detection.
 _NUMBER = re.compile(
@@ -18,8 +17,6 @@ _NUMBER = re.compile(
 # column are numbers: "None" and "NA" may be categories.
 _NO_VALUE = {"", "nan", "<na>", "nat", "n/a"}
 _NO_NUMBER = _NO_VALUE | {"na", "#n/a", "none", "null"}
-# Stray text among numbers: from this many distinct numbers on it looks like an oversight.
-_MANY_NUMBERS = 20
 
 
 def is_missing(value):
@@ -131,107 +128,14 @@ def as_text(cell):
     return str(cell)
 
 
-def clean_tabular(frame, *, numeric=None):
-    """Turn every column into float64 numbers, or into text with NaN for its gaps.
-
-    Numbers are: numeric and boolean columns (True is 1), and columns of objects or text whose every cell
-    is one, or is a gap. ``"<80"`` and ``">1300"`` count as their number. A column of the dtype
-    ``category`` is text always: so numbers can be declared to be mere codes.
-
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_samples, n_columns)
-        Tabular columns, of any dtype. It is not changed.
-    numeric : collection of str, default=None
-        Columns to read as numbers, all others as text: what they were when a model was fitted.
-        None decides by the cells.
-
-    Returns
-    -------
-    DataFrame of shape (n_samples, n_columns)
-        Columns of float64 or of object (str or NaN), which share no memory with ``frame``. Only a column of
-        the dtype ``category`` whose text reads as numbers stays one, lest it be taken for numbers next time.
+def read_cells(read, cells):
+    """Read every cell by a function; a text that stands in many rows is read once.
 
     Examples
     --------
-    >>> raw = pd.DataFrame({"tau": ["<80", 120, None], "sex": ["F", None, "M"]})
-    >>> clean_tabular(raw)
-         tau  sex
-    0   80.0    F
-    1  120.0  NaN
-    2    NaN    M
+    >>> read_cells(as_number, ["<80", 120, None])
+    [80.0, 120.0, nan]
     """
-    columns = {}
-    for name, column in frame.items():
-        wanted = None if numeric is None else name in numeric
-        values = _clean(frame, name, column, wanted)
-        # The dtype is given: pandas 3 would turn objects that are text into its own dtype.
-        columns[name] = pd.Series(values, index=frame.index, dtype=values.dtype)
-    return pd.DataFrame(columns, index=frame.index)
-
-
-def _clean(frame, name, column, wanted):
-    """Clean one column: to numbers if ``wanted``, to text if it is False, to either if it is None."""
-    if holds_numbers(column.dtype) and wanted is not False:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-        return _finite(frame, name, values, column)
-    cells = cells_of(column)
-    if wanted is False:
-        return _text(frame, name, cells)
-    read = _read_each(as_number, cells)
-    strangers = [i for i, number in enumerate(read) if number is None]
-    if wanted is None and isinstance(column.dtype, pd.CategoricalDtype):
-        text = _text(frame, name, cells)
-        return text if strangers else pd.Categorical(text)
-    if not strangers:
-        return _finite(frame, name, np.array(read, dtype=np.float64), column)
-    if wanted:
-        raise ValueError(_no_number_message(frame, name, cells, strangers))
-    _warn_of_stray_text(frame, name, cells, read, strangers)
-    return _text(frame, name, cells)
-
-
-def _finite(frame, name, values, column):
-    infinite = np.flatnonzero(np.isinf(values))
-    if infinite.size:
-        raise ValueError(infinity_message(frame, infinite[0], name, column.iloc[infinite[0]]))
-    return values
-
-
-def _text(frame, name, cells):
-    for row, cell in enumerate(cells):
-        if isinstance(cell, np.ndarray) and cell.ndim:
-            raise ValueError(
-                f"{cell_name(frame, row, name)} holds an array of shape {cell.shape}, and the column is "
-                "none of the image columns. Give image_columns, or one column per number."
-            )
-    return object_array(_read_each(as_text, cells))
-
-
-def _read_each(read, cells):
-    """Read every cell; a text that stands in many rows is read once."""
     # No other type: 1, 1.0 and True are one key.
-    known = {text: read(text) for text in {cell for cell in cells if type(cell) is str}}
-    return [known[cell] if type(cell) is str else read(cell) for cell in cells]
-
-
-def _no_number_message(frame, name, cells, strangers):
-    row = strangers[0]
-    more = f" (and {len(strangers) - 1} more)" if len(strangers) > 1 else ""
-    return (
-        f"{cell_name(frame, row, name)}: {show(cells[row])} is not a number, but the column held numbers "
-        f"when the model was fitted{more}. Give a number, or NaN where the value is missing."
-    )
-
-
-def _warn_of_stray_text(frame, name, cells, read, strangers):
-    strangers = [i for i in strangers if isinstance(cells[i], str)]
-    found = [number for number in read if number is not None and number == number]
-    if strangers and len(found) >= 9 * len(strangers) and len(set(found)) > _MANY_NUMBERS:
-        shown = listing([cells[i] for i in strangers], noun="cell")
-        warnings.warn(
-            f"Column {name!r} is read as categories: {len(found)} of its cells are numbers, but not {shown} "
-            f"({row_name(frame, strangers[0])} first). Replace such cells by NaN to have numbers.",
-            UserWarning,
-            stacklevel=2,
-        )
+    texts = {text: read(text) for text in {cell for cell in cells if type(cell) is str}}
+    return [texts[cell] if type(cell) is str else read(cell) for cell in cells]

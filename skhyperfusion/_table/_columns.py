@@ -15,37 +15,8 @@ from skhyperfusion._table._cells import (
     row_name,
 )
 from skhyperfusion._table._frames import as_frame, refuse_strange_cells
+from skhyperfusion._table._suffixes import has_image_suffix, known_image_suffixes
 from skhyperfusion._wording import did_you_mean, listing, show
-
-#: Suffixes that a reader is registered for, in lower case and with their dot. `skhyperfusion.images` adds
-#: to them when a reader is registered.
-image_suffixes = {
-    ".nii",
-    ".nii.gz",
-    ".img",
-    ".hdr",
-    ".mgh",
-    ".mgz",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".npy",
-    ".dcm",
-}
-
-
-def has_image_suffix(path):
-    """Tell whether a path ends in a suffix that a reader is registered for.
-
-    Examples
-    --------
-    >>> has_image_suffix("sub-01/anat/sub-01_T1w.nii.gz"), has_image_suffix("notes.txt")
-    (True, False)
-    """
-    name = os.path.basename(os.fsdecode(path)).lower()
-    return any(name.endswith(suffix) and name != suffix for suffix in image_suffixes)
 
 
 def is_image_cell(value):
@@ -98,7 +69,8 @@ def check_table(estimator, X, *, reset):
     fitted = getattr(estimator, "feature_names_in_", None)
     frame.columns = [f"x{i}" for i in range(frame.shape[1])] if fitted is None else list(fitted)
     refuse_strange_cells(frame)
-    return frame
+    # What an array of objects puts together, such as a ColumnTransformer's, has no dtypes of its own.
+    return frame.infer_objects() if fitted is None else frame
 
 
 def _refuse_duplicate_names(frame):
@@ -306,7 +278,7 @@ def _all_images(frame, name):
         shown = "; ".join(f"{row_name(frame, i)}: {show(cells[i])}" for i in others[:5])
         raise ValueError(
             f"Column {name!r} holds {n_images} images, but {len(others)} of its cells are none: {shown}. "
-            f"Known suffixes are {_suffixes()}. Correct them, or give image_columns."
+            f"Known suffixes are {', '.join(known_image_suffixes())}. Correct them, or give image_columns."
         )
     return n_images > 0 and not others
 
@@ -360,7 +332,8 @@ def _tell_no_image(frame, estimator_name, *, may_warn):
     raise ValueError(
         f"{estimator_name} found no image column in X. "
         + (f"The columns of text start with {shown}. " if texts else "Every column is numeric. ")
-        + f"An image column holds arrays, nibabel images, or paths that end in {_suffixes()}. "
+        + "An image column holds arrays, nibabel images, or paths that end in "
+        f"{', '.join(known_image_suffixes())}. "
         "Name it in image_columns, or pass fusion='tabular' to do without images."
     )
 
@@ -372,7 +345,3 @@ def _first_texts(column):
     cells = [cell for cell in cells_of(column) if not is_missing(cell)]
     text = [cell for cell in cells if isinstance(cell, str | os.PathLike) and as_number(cell) is None]
     return [str(cell) for cell in text[:3]]
-
-
-def _suffixes():
-    return ", ".join(sorted(image_suffixes))

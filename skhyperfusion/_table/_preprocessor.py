@@ -8,7 +8,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhyperfusion._rules import (
     AnyOf,
@@ -24,13 +24,13 @@ from skhyperfusion._rules import (
 from skhyperfusion._table._cells import (
     cell_name,
     cells_of,
-    clean_tabular,
     holds_numbers,
     is_missing,
     row_name,
 )
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._imputation import make_imputer
+from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._wording import listing
 
 _RULES = {
@@ -153,30 +153,35 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         self : TabularPreprocessor
         """
         check_parameters(self, _RULES)
-        frame = check_table(self, X, reset=True)
-        roles = resolve_columns(
-            frame,
-            image_columns=self.image_columns,
-            has_names=hasattr(self, "feature_names_in_"),
-            estimator_name=type(self).__name__,
-            on_no_image="ignore",
-        )
-        table = clean_tabular(frame[list(roles.tabular)])
-        numeric = [name for name, column in table.items() if column.dtype == np.float64]
-        table = table.astype(dict.fromkeys(table.columns.difference(numeric), object))
-        kept = self._keep(table)
-        if not kept and not roles.image:
-            raise ValueError(self._nothing_left(table))
-        self.image_columns_ = list(roles.image)
-        self.numeric_columns_ = [name for name in kept if name in numeric]
-        self.categorical_columns_ = [name for name in kept if name not in numeric]
-        self.dropped_columns_ = [n for n in frame.columns if n not in kept and n not in roles.image]
-        self.column_transformer_ = None
-        if kept:
-            table = self._select(table)
-            with config_context(transform_output="default"):
-                self.column_transformer_ = self._build(table).fit(table)
+        self._learn(check_table(self, X, reset=True), slice(None))
         return self
+
+    def fit_rows(self, frame, rows):
+        """Fit on some rows of a table, as the estimators do, and encode all: what it reads, it reads once.
+
+        What a column is, is settled from every row, so that it does not depend on which ones are held out;
+        all else is learned from ``rows`` alone.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_samples, n_features)
+            A table that an estimator has checked.
+        rows : array of int
+            Positions of the rows to learn from.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features_out)
+            As `transform` gives it.
+        """
+        check_parameters(self, _RULES)
+        validate_data(self, frame, reset=True, skip_check_array=True)
+        table = self._learn(frame, rows)
+        return self._hand_out(self._encode(table[self._inputs]), frame)
+
+    def transform_rows(self, frame):
+        """Encode a table that an estimator has checked, as `transform` does."""
+        return self._hand_out(self._encode(self._schema.read(frame[self._inputs])), frame)
 
     def transform(self, X):
         """Encode the rows of X.
@@ -192,11 +197,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             Finite float64 numbers. A DataFrame, with the images last, where there are image columns.
         """
         check_is_fitted(self)
-        frame = check_table(self, X, reset=False)
-        matrix = self._encode(frame)
-        if not self.image_columns_:
-            return matrix
-        return self._as_frame(matrix, frame[self.image_columns_])
+        return self.transform_rows(check_table(self, X, reset=False))
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns that `transform` gives.
@@ -218,6 +219,32 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     # ---- What is learned
+
+    def _learn(self, frame, rows):
+        """Learn from the rows of a checked table, and return all of it as it was read."""
+        roles = resolve_columns(
+            frame,
+            image_columns=self.image_columns,
+            has_names=hasattr(self, "feature_names_in_"),
+            estimator_name=type(self).__name__,
+            on_no_image="ignore",
+        )
+        self._schema, table = TableSchema.learn(frame, roles)
+        learned = table.iloc[rows]
+        kept = self._keep(learned)
+        if not kept and not roles.image:
+            raise ValueError(self._nothing_left(learned))
+        self.image_columns_ = list(roles.image)
+        self.numeric_columns_ = [name for name in self._schema.columns("numbers") if name in kept]
+        self.categorical_columns_ = [name for name in self._schema.columns("text") if name in kept]
+        self.dropped_columns_ = [n for n in frame.columns if n not in kept and n not in roles.image]
+        self.column_transformer_ = None
+        self._inputs = []
+        if kept:
+            learned = self._select(learned)
+            with config_context(transform_output="default"):
+                self.column_transformer_ = self._build(learned).fit(learned)
+        return table
 
     def _keep(self, table):
         """Names of the columns that say something."""
@@ -307,10 +334,10 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
     # ---- What comes out
 
-    def _encode(self, frame):
+    def _encode(self, table):
+        """Encode the kept columns, as the schema has read them: a finite float64 matrix."""
         if self.column_transformer_ is None:
-            return np.empty((len(frame), 0))
-        table = clean_tabular(frame[self._inputs], numeric=self.numeric_columns_)
+            return np.empty((len(table), 0))
         with config_context(transform_output="default"):
             matrix = self.column_transformer_.transform(self._labelled(table))
         matrix = np.asarray(matrix, dtype=np.float64)
@@ -318,7 +345,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         if len(bad):
             row, column = bad[0]
             raise ValueError(
-                f"The encoded table must be finite, but in {row_name(frame, row)} column "
+                f"The encoded table must be finite, but in {row_name(table, row)} column "
                 f"{self._tabular_names()[column]!r} is {matrix[row, column]} ({len(bad)} such cells in all). "
                 f"Check imputer={self.imputer!r} and scaler={self.scaler!r}."
             )
@@ -326,12 +353,12 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
     def _rename(self, input_features):
         """Map the columns of X, by their names or made-up names, to names that the caller gives."""
-        known = getattr(self, "feature_names_in_", None)
-        own = [f"x{i}" for i in range(self.n_features_in_)] if known is None else list(known)
+        fitted = getattr(self, "feature_names_in_", None)
+        own = [f"x{i}" for i in range(self.n_features_in_)] if fitted is None else list(fitted)
         if input_features is None:
             return dict(zip(own, own, strict=True))
         given = np.asarray(input_features, dtype=object)
-        if known is not None and not np.array_equal(known, given):
+        if fitted is not None and not np.array_equal(fitted, given):
             raise ValueError("input_features is not equal to feature_names_in_")
         if len(given) != self.n_features_in_:
             raise ValueError(
@@ -362,8 +389,11 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         is_unique = len(images | set(plain)) == len(images) + len(plain)
         return plain if is_unique else _distinct(prefixed)
 
-    def _as_frame(self, matrix, images):
-        """Join the encoded table and the images in one DataFrame."""
+    def _hand_out(self, matrix, frame):
+        """Join the encoded table and the images, where there are any, in one DataFrame."""
+        if not self.image_columns_:
+            return matrix
+        images = frame[self.image_columns_]
         table = pd.DataFrame(matrix, columns=self._tabular_names(), index=images.index)
         frame = pd.concat([table, images], axis=1)
         asked = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])

@@ -11,7 +11,7 @@ from sklearn.utils import indexable
 
 from skhyperfusion._meta import fit_rows, make_folds, make_router, route_fit, run_fits, score_rows
 from skhyperfusion._rules import Boolean, HasMethods, Number, check_argument
-from skhyperfusion._wording import known, show
+from skhyperfusion._wording import check_choice, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
 
@@ -125,7 +125,7 @@ def compare_estimators(
     True
     """
     estimators = _checked_estimators(estimators)
-    known("reference", reference, list(estimators), "method")
+    check_choice("reference", reference, list(estimators), "method")
     check_confidence(confidence)
     check_argument("compare_estimators", "verbose", verbose, [Number(int, 0), Boolean()])
     X, y, groups = indexable(X, y, groups)

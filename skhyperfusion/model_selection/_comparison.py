@@ -5,7 +5,7 @@ import pandas as pd
 
 from skhyperfusion._optional import import_pyplot
 from skhyperfusion._rules import Number
-from skhyperfusion._wording import known, listing, show
+from skhyperfusion._wording import check_choice, listing, show
 from skhyperfusion.model_selection._statistics import (
     corrected_interval,
     corrected_t_test,
@@ -75,7 +75,7 @@ class Comparison:
         self.scores = scores.reset_index(drop=True)
         self.methods = list(dict.fromkeys(self.scores["method"]))
         self.metrics = list(dict.fromkeys(self.scores["metric"]))
-        self.reference = known("reference", reference, self.methods, "method")
+        self.reference = check_choice("reference", reference, self.methods, "method")
         self.confidence = confidence
 
     def table(self, metric=None):
@@ -138,7 +138,7 @@ class Comparison:
             The first method is at the top.
         """
         plt = import_pyplot("Comparison.plot")
-        metric = known("metric", metric, self.metrics, "metric")
+        metric = check_choice("metric", metric, self.metrics, "metric")
         if ax is None:
             _, ax = plt.subplots(figsize=(6, 1 + 0.4 * len(self.methods)), layout="constrained")
         table, wide = self.table(metric), self._wide(metric)
@@ -164,7 +164,7 @@ class Comparison:
 
     def _wide(self, metric):
         """Scores of one metric: folds by methods, NaN where a fit is missing."""
-        metric = known("metric", metric, self.metrics, "metric")
+        metric = check_choice("metric", metric, self.metrics, "metric")
         rows = self.scores[self.scores["metric"] == metric]
         return rows.pivot(index="fold", columns="method", values="score")
 

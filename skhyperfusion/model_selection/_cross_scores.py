@@ -5,7 +5,7 @@ import pandas as pd
 
 from skhyperfusion._optional import import_pyplot
 from skhyperfusion._rules import OneOf, check_argument
-from skhyperfusion._wording import known, listing
+from skhyperfusion._wording import check_choice, listing
 
 ALL = "all"
 COLUMNS = ["train", "test", "fold", "metric", "score", "n_train", "n_test", "fit_seconds"]
@@ -83,7 +83,7 @@ class CrossGroupScores:
         """
         check_argument("CrossGroupScores.table", "statistic", statistic, [OneOf(*STATISTICS)])
         column, function = STATISTICS[statistic]
-        rows = self.scores[self.scores["metric"] == known("metric", metric, self.metrics, "metric")]
+        rows = self.scores[self.scores["metric"] == check_choice("metric", metric, self.metrics, "metric")]
         wide = rows.pivot_table(index="train", columns="test", values=column, aggfunc=function, dropna=False)
         return wide.reindex(
             index=[name for name in self.groups if name in wide.index],
@@ -131,7 +131,7 @@ class CrossGroupScores:
             [f"{name} (n = {n:.0f})" for name, n in n_train.mean(axis=1).items()],
         )
         ax.set(xlabel="tested on", ylabel="trained on")
-        ax.figure.colorbar(image, ax=ax, label=known("metric", metric, self.metrics, "metric"))
+        ax.figure.colorbar(image, ax=ax, label=check_choice("metric", metric, self.metrics, "metric"))
         return ax
 
     def __repr__(self):

@@ -9,8 +9,8 @@ from sklearn.utils.validation import _num_samples
 
 from skhyperfusion._meta import group_codes
 from skhyperfusion._rules import Boolean, Number, RandomState, private_random_state
-from skhyperfusion._table._cells import clean_tabular
 from skhyperfusion._table._frames import as_frame
+from skhyperfusion._table._schema import clean_tabular
 from skhyperfusion._wording import did_you_mean, listing, show
 
 MAX_PASSES = 10  # over the groups, to move each to a better fold; two or three are enough in practice

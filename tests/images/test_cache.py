@@ -373,7 +373,7 @@ def test_disk_when_two_processes_ask_decodes_once_in_all(scans, logged, tmp_path
 
 
 def test_disk_when_reader_has_no_header_opens_without_decoding(tmp_path, as_column, volume):
-    from skhyperfusion._table._columns import image_suffixes
+    from skhyperfusion._table import _suffixes
     from skhyperfusion.images import register_reader
     from skhyperfusion.images._formats import _readers
 
@@ -388,4 +388,4 @@ def test_disk_when_reader_has_no_header_opens_without_decoding(tmp_path, as_colu
         assert log.count == 1
     finally:
         _readers._readers.pop(".slow", None)
-        image_suffixes.discard(".slow")
+        _suffixes._registered.discard(".slow")

@@ -7,7 +7,7 @@ import pytest
 from nibabel.freesurfer import MGHImage
 from PIL import Image
 
-from skhyperfusion._table._columns import image_suffixes
+from skhyperfusion._table import _suffixes
 from skhyperfusion.images import ImageLoader, register_reader
 from skhyperfusion.images._formats import _readers as readers
 
@@ -213,13 +213,13 @@ def test_npy_when_it_holds_text_is_refused(tmp_path, as_column):
 def own_suffix():
     yield ".own"
     readers._readers.pop(".own", None)
-    image_suffixes.discard(".own")
+    _suffixes._registered.discard(".own")
 
 
 def test_register_reader_when_it_returns_an_array_reads_the_file(tmp_path, load, own_suffix):
     register_reader(own_suffix, lambda path: np.fromfile(path, np.uint8).reshape(4, 5))
     GREY[:4, :5].tofile(tmp_path / "a.OWN")
-    assert own_suffix in image_suffixes
+    assert own_suffix in _suffixes.known_image_suffixes()
     np.testing.assert_array_equal(load(tmp_path / "a.OWN", **RAW)[0, 0, 0], GREY[:4, :5])
 
 
@@ -283,7 +283,7 @@ def test_register_reader_when_arguments_are_wrong_says_so():
         register_reader(".nrrd", "reader")
     with pytest.raises(TypeError, match="header function"):
         register_reader(".nrrd", len, header=3)
-    assert ".nrrd" not in image_suffixes
+    assert ".nrrd" not in _suffixes.known_image_suffixes()
 
 
 def test_suffix_when_unknown_is_refused_with_the_known_ones(as_column, tmp_path):

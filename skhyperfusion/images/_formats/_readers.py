@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from skhyperfusion._table._columns import image_suffixes
+from skhyperfusion._table._suffixes import register_image_suffix
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._formats._dicom import is_dicom, read_dicom, read_dicom_header
 from skhyperfusion.images._formats._nibabel import read_volume, read_volume_header
@@ -66,7 +66,7 @@ def register_reader(suffix: str, reader: Callable[[str], Any], *, header: Callab
     if header is not None and not callable(header):
         raise TypeError(f"The header function for {suffix!r} must be callable or None. Got {header!r}.")
     _readers[suffix] = Reader(reader, header, fingerprint(reader))
-    image_suffixes.add(suffix)
+    register_image_suffix(suffix)
 
 
 def find_reader(path: str) -> Reader:
@@ -167,4 +167,5 @@ for _suffix in (".png", ".jpg", ".jpeg", ".tif", ".tiff"):
 _DICOM = Reader(read_dicom, read_dicom_header, "pydicom")
 _readers[".dcm"] = _DICOM
 _readers[".npy"] = Reader(_read_npy, _read_npy_header, "npy")
-image_suffixes.update(_readers)
+for _suffix in _readers:
+    register_image_suffix(_suffix)
