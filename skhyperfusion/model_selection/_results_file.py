@@ -2,10 +2,18 @@
 
 import json
 import os
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
+
+from skhyperfusion.model_selection._named_files import roots_of, states_of_files, texts_of
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, one process at a time may write to a file of results
+    fcntl = None
 
 
 def describe(value):
@@ -32,11 +40,20 @@ def describe(value):
 
 
 def keys_of_fits(estimators, X, y, splits, scoring, params, groups=None):
-    """Name each fit by all that its scores depend on: a dict (method, fold) -> str."""
+    """Name each fit by all that its scores depend on: a dict (method, fold) -> str.
+
+    That the table holds the same paths is not enough: the files count, by size and time of change.
+    """
     data = joblib.hash((X, y, params, groups))
-    keys = {}
+    texts = texts_of(X)
+    keys, files = {}, {}
     for method, estimator in estimators.items():
-        settings = joblib.hash((method, describe(estimator), describe(scoring)))
+        roots = roots_of(estimator)
+        for root in roots:
+            if root not in files:
+                files[root] = states_of_files(texts, root)
+        named = [files[root] for root in roots]
+        settings = joblib.hash((method, describe(estimator), describe(scoring), named))
         for fold, (train, test) in enumerate(splits):
             keys[method, fold] = joblib.hash((data, settings, np.asarray(train), np.asarray(test)))
     return keys
@@ -73,11 +90,26 @@ class ResultsFile:
         return found
 
     def add(self, key, rows):
-        """Write the rows of one fit."""
-        with open(self.path, "ab+") as file:
-            if file.tell() and not _ends_line(file):
+        """Write the rows of one fit, whole or not at all, also where several processes write at once."""
+        line = json.dumps({"key": key, "rows": rows}).encode() + b"\n"
+        with open(self.path, "ab+", buffering=0) as file, _alone(file):
+            # The end of a line that was cut off by a crash; nobody else is in the middle of one.
+            if file.seek(0, os.SEEK_END) and not _ends_line(file):
                 file.truncate(_start_of_last_line(file))
-            file.write(json.dumps({"key": key, "rows": rows}).encode() + b"\n")
+            file.write(line)
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _alone(file):
+    """Keep other processes from writing meanwhile."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _ends_line(file):

@@ -1,6 +1,5 @@
 """Comparing estimators in the same folds: scores, order, parallel runs, failures, interruptions."""
 
-import json
 import pickle
 import threading
 import traceback
@@ -304,71 +303,6 @@ def test_interrupt_before_the_reference_falls_back_to_the_first(rows):
     with pytest.raises(KeyboardInterrupt) as caught:
         compare_estimators(methods, *rows, cv=2, reference="b")
     assert caught.value.comparison.reference == "a"
-
-
-def test_results_file_lets_an_interrupted_comparison_go_on(rows, tmp_path):
-    path = tmp_path / "results.jsonl"
-    stopped = {"a": Recorder(0), "b": Recorder(1, fail_on=7.0, error=KeyboardInterrupt)}
-    with pytest.raises(KeyboardInterrupt, match=r"results\.jsonl"):
-        compare_estimators(stopped, *rows, cv=2, results=path)
-    assert len(path.read_text().splitlines()) == 3
-    FITS.clear()
-    comparison = compare_estimators({"a": Recorder(0), "b": Recorder(1)}, *rows, cv=2, results=str(path))
-    assert [label for label, *_ in FITS] == [1, 1]  # 'b' has other parameters now, 'a' is kept
-    expected = compare_estimators({"a": Recorder(0), "b": Recorder(1)}, *rows, cv=2)
-    pd.testing.assert_series_equal(comparison.scores["score"], expected.scores["score"])
-    FITS.clear()
-    again = compare_estimators({"a": Recorder(0), "b": Recorder(1)}, *rows, cv=2, results=path)
-    assert FITS == []
-    pd.testing.assert_frame_equal(again.scores, comparison.scores)  # seconds included
-
-
-@pytest.mark.parametrize("change", ["estimator", "X", "y", "cv", "scoring", "params", "method"])
-def test_results_file_is_not_used_for_what_has_changed(rows, tmp_path, change):
-    X, y = rows
-    arguments = {"estimators": {"a": Recorder(0)}, "X": X, "y": y, "cv": 2, "scoring": None, "params": None}
-    compare_estimators(**arguments, results=tmp_path / "r")
-    FITS.clear()
-    compare_estimators(**arguments, results=tmp_path / "r")
-    assert len(FITS) == 0
-    changed = {
-        "estimator": {"estimators": {"a": Recorder(1)}},
-        "X": {"X": X + 1},
-        "y": {"y": 1 - y},
-        "cv": {"cv": 3},
-        "scoring": {"scoring": "f1_micro"},
-        "params": {"params": {"sample_weight": np.ones(12)}},
-        "method": {"estimators": {"b": Recorder(0)}},
-    }[change]
-    compare_estimators(**(arguments | changed), results=tmp_path / "r")
-    assert len(FITS) == (3 if change == "cv" else 2)
-
-
-def test_results_file_with_a_torn_last_line_is_mended(rows, tmp_path):
-    path = tmp_path / "r"
-    compare_estimators({"a": Recorder()}, *rows, cv=2, results=path)
-    whole = path.read_text()
-    path.write_text(whole[:-20])
-    FITS.clear()
-    compare_estimators({"a": Recorder()}, *rows, cv=2, results=path)
-    assert len(FITS) == 1
-    assert [len(json.loads(line)["rows"]) for line in path.read_text().splitlines()] == [1, 1]
-
-
-def test_results_file_that_cannot_be_written_is_refused_before_any_fit(rows, tmp_path):
-    with pytest.raises(FileNotFoundError):
-        compare_estimators({"a": Recorder()}, *rows, cv=2, results=tmp_path / "no" / "r")
-    assert FITS == []
-
-
-def test_results_file_of_something_else_is_refused(rows, tmp_path):
-    path = tmp_path / "table.csv"
-    path.write_text("age,sex\n70,F\n")
-    with pytest.raises(
-        ValueError, match=r"table.csv', line 1, is no result .* 'age,sex'. Pass the path of a new"
-    ):
-        compare_estimators({"a": Recorder()}, *rows, cv=2, results=path)
-    assert path.read_text() == "age,sex\n70,F\n"
 
 
 @pytest.mark.parametrize(
