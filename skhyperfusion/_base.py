@@ -1,5 +1,7 @@
 """What the two estimators share: from a table with images to a trained network, and back to predictions."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import torch
@@ -42,7 +44,9 @@ class BaseHyperFusion(BaseEstimator):
 
     def _fit(self, X, y, sample_weight, groups):
         check_parameters(self, PARAMETER_RULES | self._own_rules)
-        frame = check_table(self, X, reset=not self._continues())
+        # Whatever is learned waits until the end: a fit that fails leaves the model of before as it was.
+        header = copy.copy(self)  # is told the names of the columns
+        frame = check_table(header, X, reset=not self._continues())
         target = self._new_target()
         values = target.learn(y, frame.index, previous=self._target if self._continues() else None)
         weight = _check_sample_weight(sample_weight, np.empty((len(frame), 1)), ensure_non_negative=True)
@@ -57,11 +61,9 @@ class BaseHyperFusion(BaseEstimator):
             )
         frame, values, weight = frame.iloc[kept], values[kept], weight[kept]
         groups = None if groups is None else groups[kept]
-        if not self._continues() and hasattr(self, "net_"):
-            del self.net_  # an interrupted refit must not pass for a fitted estimator
 
         random_state = private_random_state(self.random_state)
-        encoder, groups = self._start_encoder(frame, groups)
+        encoder, groups = self._start_encoder(frame, groups, has_names=hasattr(header, "feature_names_in_"))
         train_rows, valid_rows = self._hold_out(target.strata(values), len(frame), groups, random_state)
         weight = target.row_weights(values, weight)
         target.fit(values[train_rows], weight[train_rows])
@@ -73,7 +75,7 @@ class BaseHyperFusion(BaseEstimator):
             trained = self._train(
                 module, target, dataset, train_rows, valid_rows, monitor, device, random_state
             )
-        self._store(encoder, target, trained)
+        self._store(header, encoder, target, trained)
         if trained.interrupted:
             raise KeyboardInterrupt
         warn_if_collapsed(
@@ -138,14 +140,14 @@ class BaseHyperFusion(BaseEstimator):
     def _continues(self):
         return self.warm_start and hasattr(self, "net_")
 
-    def _start_encoder(self, frame, groups):
+    def _start_encoder(self, frame, groups, has_names):
         """Settle which column plays which part: (RowEncoder, groups)."""
         name = type(self).__name__
         roles = resolve_columns(
             frame,
             image_columns=self.image_columns,
             group_column=self.group_column,
-            has_names=hasattr(self, "feature_names_in_"),
+            has_names=has_names,
             estimator_name=name,
             on_no_image="ignore" if self.fusion == "tabular" else "tabular",
         )
@@ -216,7 +218,7 @@ class BaseHyperFusion(BaseEstimator):
 
     def _start_network(self, encoder, target, dataset, train_rows, device, random_state):
         if self._continues():
-            return self.module_
+            return copy.deepcopy(self.module_)
         spec = encoder.image_spec
         module = FusionNetwork(
             backbone=self.backbone,
@@ -335,21 +337,29 @@ class BaseHyperFusion(BaseEstimator):
                 raise ValueError(f"net_params of {type(self).__name__} may not set {name!r}: {hint}.")
         return self.net_params
 
-    def _store(self, encoder, target, trained):
-        self._encoder = encoder
-        self._target = target
-        for name, value in target.attributes().items():
-            setattr(self, name, value)
-        self.net_ = trained.net
-        self.net_.module = None  # the fitted one is net_.module_: a pickle would hold the weights twice
-        self.image_columns_ = list(encoder.image_columns)
-        self.tabular_columns_ = list(encoder.tabular_columns)
-        self.tabular_preprocessor_ = encoder.tabular_preprocessor
-        self.image_spec_ = encoder.image_spec
-        self.external_layers_ = tuple(self.module_.external_layers)
-        self.history_ = trained.history
-        self.n_iter_ = len(trained.history)
-        self.best_epoch_ = trained.best_epoch
+    def _store(self, header, encoder, target, trained):
+        """Put what a fit has learned in the place of what one before it had, all at once."""
+        module = trained.net.module_
+        trained.net.module = None  # the fitted one is net_.module_: a pickle would hold the weights twice
+        learned = {
+            "n_features_in_": header.n_features_in_,
+            **target.attributes(),
+            "image_columns_": list(encoder.image_columns),
+            "tabular_columns_": list(encoder.tabular_columns),
+            "tabular_preprocessor_": encoder.tabular_preprocessor,
+            "image_spec_": encoder.image_spec,
+            "external_layers_": tuple(module.external_layers),
+            "net_": trained.net,
+            "history_": trained.history,
+            "n_iter_": len(trained.history),
+            "best_epoch_": trained.best_epoch,
+            "_encoder": encoder,
+            "_target": target,
+        }
+        if hasattr(header, "feature_names_in_"):
+            learned["feature_names_in_"] = header.feature_names_in_
+        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = kept | learned
 
     def _outputs(self, X, method="forward"):
         """Run the network over the rows of X: (n, V, K) in float64, one result per view."""

@@ -593,7 +593,7 @@ class StopAfter(Callback):
 
 def test_ctrl_c_before_the_first_epoch_leaves_nothing_fitted(arrays):
     X, y, _ = arrays
-    model = small().fit(X, y).set_params(callbacks=[PressCtrlC(1)])
+    model = small(callbacks=[PressCtrlC(1)])
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert not model.__sklearn_is_fitted__()
