@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from sklearn import config_context, get_config
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator
@@ -23,13 +23,11 @@ from skhyperfusion._rules import (
 )
 from skhyperfusion._table._cells import (
     cell_name,
-    cells_of,
-    holds_numbers,
-    is_missing,
     row_name,
 )
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._imputation import make_imputer
+from skhyperfusion._table._output import as_asked, distinct
 from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._wording import listing
 
@@ -387,7 +385,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             prefixed += [f"{branch}__{name}" for name in names]
         images = {given[name] for name in self.image_columns_}
         is_unique = len(images | set(plain)) == len(images) + len(plain)
-        return plain if is_unique else _distinct(prefixed)
+        return plain if is_unique else distinct(prefixed)
 
     def _hand_out(self, matrix, frame):
         """Join the encoded table and the images, where there are any, in one DataFrame."""
@@ -396,9 +394,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         images = frame[self.image_columns_]
         table = pd.DataFrame(matrix, columns=self._tabular_names(), index=images.index)
         frame = pd.concat([table, images], axis=1)
-        asked = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
-        # scikit-learn's own conversion takes cells of polars that are arrays for lists.
-        return _to_polars(frame) if asked == "polars" else frame
+        return as_asked(self, frame)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -414,28 +410,3 @@ def _names_out(transformer, names, n_columns):
         return list(transformer.get_feature_names_out(names))
     except AttributeError:
         return names if len(names) == n_columns else [f"numeric{i}" for i in range(n_columns)]
-
-
-def _distinct(names):
-    """Tell repeated names apart by a number: category b_c of column a and category c of column a_b."""
-    distinct = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in distinct:
-            number, candidate = number + 1, f"{name}_{number + 1}"
-        distinct.append(candidate)
-    return distinct
-
-
-def _to_polars(frame):
-    import polars
-
-    series = []
-    for name, column in frame.items():
-        if holds_numbers(column.dtype):
-            series.append(polars.Series(name, column.to_numpy()))
-            continue
-        cells = [None if is_missing(cell) else cell for cell in cells_of(column)]
-        is_text = all(cell is None or isinstance(cell, str) for cell in cells)
-        series.append(polars.Series(name, cells, dtype=polars.String if is_text else polars.Object))
-    return polars.DataFrame(series)

@@ -1,0 +1,44 @@
+"""What a transformer of ours gives out: names that differ, and the kind of table that was asked for."""
+
+from sklearn import get_config
+
+from skhyperfusion._table._cells import cells_of, holds_numbers, is_missing
+
+
+def distinct(names):
+    """Tell repeated names apart by a number: category b_c of column a and category c of column a_b.
+
+    Examples
+    --------
+    >>> distinct(["a_b_c", "a_b_c", "age"])
+    ['a_b_c', 'a_b_c_2', 'age']
+    """
+    taken = {}  # in this order; thousands of voxels are looked up
+    for name in names:
+        number, candidate = 1, name
+        while candidate in taken:
+            number, candidate = number + 1, f"{name}_{number + 1}"
+        taken[candidate] = None
+    return list(taken)
+
+
+def as_asked(transformer, frame):
+    """Return the DataFrame, or a polars one where `set_output` (or scikit-learn's setting) asks for it."""
+    config = getattr(transformer, "_sklearn_output_config", {})
+    asked = config.get("transform", get_config()["transform_output"])
+    # scikit-learn's own conversion takes cells of polars that are arrays for lists.
+    return _to_polars(frame) if asked == "polars" else frame
+
+
+def _to_polars(frame):
+    import polars
+
+    series = []
+    for name, column in frame.items():
+        if holds_numbers(column.dtype):
+            series.append(polars.Series(name, column.to_numpy()))
+            continue
+        cells = [None if is_missing(cell) else cell for cell in cells_of(column)]
+        is_text = all(cell is None or isinstance(cell, str) for cell in cells)
+        series.append(polars.Series(name, cells, dtype=polars.String if is_text else polars.Object))
+    return polars.DataFrame(series)
