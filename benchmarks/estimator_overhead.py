@@ -14,7 +14,7 @@ from _speed import parser, ratios, save, show, take_turns, threads
 from skhyperfusion import HyperFusionClassifier
 from skhyperfusion._engine._callbacks import cosine_with_warm_up
 from skhyperfusion.nn import FusionNetwork
-from skhyperfusion.nn._layout import lay_out, lay_out_images, trains_grey_images_last
+from skhyperfusion.nn._layout import lay_out, lay_out_images
 
 # name: shape, base_channels, rows, epochs; a step of about 3, 8, 30 and 60 ms on two cores.
 CASES = {
@@ -45,14 +45,13 @@ def bare_loop(images, table, target, base_channels, epochs):
         hyper_depth=0,
     )
     network.initialize(table)
-    lay_out(network)
-    grey = trains_grey_images_last(network)
+    last = lay_out(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2, fused=True)
     n_steps = epochs * (len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_with_warm_up(step, n_steps))
     for _ in range(epochs):
         for rows in torch.randperm(len(images)).split(BATCH):
-            image = lay_out_images(images[rows], grey=grey)
+            image = lay_out_images(images[rows], last=last)
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(network(image, table[rows]), target[rows])
             loss.backward()

@@ -21,7 +21,6 @@ from torch.nn import functional as F
 
 from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion.nn import externalize
-from skhyperfusion.nn._layout import channels_last
 
 # name: (input, weight, stride, embedding_dim); the six of the paper's tasks, and a layer for pictures.
 LAYERS = {
@@ -34,6 +33,7 @@ LAYERS = {
     "conv 3x3, 64 -> 64, 14x14": ((32, 64, 14, 14), (64, 64, 3, 3), 1, 8),
 }
 CONV = {4: F.conv2d, 5: F.conv3d}
+LAST = {2: torch.contiguous_format, 4: torch.channels_last, 5: torch.channels_last_3d}
 MODULE = {4: torch.nn.Conv2d, 5: torch.nn.Conv3d}
 TURN = 0.1  # seconds
 
@@ -101,9 +101,8 @@ def measure(repeats):
         layer = Layer(input_shape, *sizes)
         torch.testing.assert_close(layer.loop(), layer.external(), rtol=1e-3, atol=1e-3)
         ways = {"loop": lambda: layer.step(layer.loop), "external": lambda: layer.step(layer.external)}  # noqa: B023
-        floors = {
-            format: layer.floor(format) for format in (torch.contiguous_format, channels_last(layer.input))
-        }
+        formats = (torch.contiguous_format, LAST[layer.input.ndim])
+        floors = {format: layer.floor(format) for format in formats}
         medians = take_turns(ways | floors, repeats, least=TURN)
         loop, external = medians["loop"], medians["external"]
         floor = min(medians[format][0] for format in floors)

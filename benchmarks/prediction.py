@@ -22,7 +22,7 @@ from memory import peak_megabytes
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion.datasets import make_brain_cohort
-from skhyperfusion.nn._layout import lay_out_images
+from skhyperfusion.nn._layout import lay_out_images, suits_channels_last
 
 GROWTH = 4
 BATCH = 16
@@ -31,9 +31,10 @@ BATCH = 16
 def forward_loop(model, images, table):
     """Predict by hand, from tensors."""
     module = model.module_.eval()
+    last = suits_channels_last(module)
     with torch.no_grad():
         parts = [
-            module(lay_out_images(image), row)
+            module(lay_out_images(image, last=last), row)
             for image, row in zip(images.split(BATCH), table.split(BATCH), strict=True)
         ]
     return torch.cat(parts).argmax(1)

@@ -3,11 +3,11 @@
     python benchmarks/training_step.py
 
 Images of 64 x 96 x 64, F = 16, batches of 4 and 16. "plain": default memory layout, and the external
-layer a loop over the samples. "ours": channels last, the external layer as it is, and freed memory kept,
-as in `fit`. A step is forward, backward and AdamW. Both sides take turns, each turn a process of its own:
-what one side does to the memory must not help the other. The first steps, in which memory still grows,
-are not counted. Beside it the share of the machine's peak, counted operations of a step by the fastest
-matrix product, and how many times the peak memory of the plain side ours has.
+layer a loop over the samples. "ours": laid out as in `fit`, the external layer as it is, and freed memory
+kept. A step is forward, backward and AdamW. Both sides take turns, each turn a process of its own: what one
+side does to the memory must not help the other. The first steps, in which memory still grows, are not
+counted. Beside it the share of the machine's peak, counted operations of a step by the fastest matrix
+product, and how many times the peak memory of the plain side ours has.
 """
 
 import argparse
@@ -62,15 +62,13 @@ def loop_over_samples(network):
 
 
 def build(shape, base_channels, *, looped):
-    """Return the network, its external layer looped or not."""
+    """Return the network, its external layer looped or not, in torch's memory layout."""
     network = FusionNetwork(
         n_tabular_features=18, n_outputs=3, in_channels=1, spatial_shape=shape,
         base_channels=base_channels, dropout=DROPOUT,
     )  # fmt: skip
     if looped:
         loop_over_samples(network)
-    else:
-        lay_out(network)
     return network
 
 
@@ -104,9 +102,9 @@ def peak(n=1024, repeats=20):
 def steps_alone(side, batch, shape, base_channels):
     """Make steps in this process, and print the seconds of each but the first few."""
     image, table = torch.randn(batch, 1, *shape), torch.randn(batch, 18)
-    if side == "ours":
-        image = lay_out_images(image)
     network = build(shape, base_channels, looped=side == "plain")
+    if side == "ours":
+        image = lay_out_images(image, last=lay_out(network))
     step = Step(network, image, table, torch.randint(3, (batch,)))
     with freed_memory_kept() if side == "ours" else contextlib.nullcontext():
         seconds = [clock(step) for _ in range(WARM_UP + STEPS)][WARM_UP:]

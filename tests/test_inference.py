@@ -1,16 +1,12 @@
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from skhyperfusion import HyperFusionClassifier
 from skhyperfusion._engine import _predict as _inference
 from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._predict import predict_outputs
 from skhyperfusion.nn import FusionNetwork
-from skhyperfusion.nn._backbones import ResidualBackbone
 from skhyperfusion.nn._fusions import FUSIONS
-from skhyperfusion.nn._layout import channels_last, lay_out, lay_out_images
 
 SHAPE = (28, 26, 24)  # above MAX_FLOAT64_VALUES
 CPU = torch.device("cpu")
@@ -123,44 +119,6 @@ def test_small_images_and_networks_of_float64_are_computed_in_float64_a_batch_at
     monkeypatch.setattr(_inference, "MAX_FLOAT64_VALUES", 10**6)
     assert _batches(_network(), range(7), 4) == [(4, torch.float64), (3, torch.float64)]
     assert _batches(_network(), range(7), 4, exact=False) == [(4, torch.float32), (3, torch.float32)]
-
-
-@pytest.mark.parametrize("n_channels", [1, 3])
-@pytest.mark.parametrize("shape", [(9, 8), (7, 6, 5)])
-def test_convolution_of_laid_out_images_puts_channels_last(n_channels, shape):
-    images = torch.randn(4, n_channels, *shape)[1:]
-    laid_out = lay_out_images(images)
-    assert torch.equal(laid_out, images)
-    convolution = (torch.nn.Conv2d if len(shape) == 2 else torch.nn.Conv3d)(n_channels, 4, 3)
-    lay_out(convolution)
-    with torch.no_grad():
-        map = convolution(laid_out)
-    assert map.is_contiguous(memory_format=channels_last(map))
-    torch.testing.assert_close(map, convolution(images))
-
-
-@pytest.mark.parametrize(("base_channels", "stride"), [(4, 36), (8, 1)])
-def test_training_on_grey_images_puts_channels_last_where_the_first_layer_is_wide(
-    base_channels, stride, monkeypatch
-):
-    seen, forward = set(), ResidualBackbone.forward
-
-    def look(self, image, condition=None):
-        if torch.is_grad_enabled():
-            seen.add(image.stride(1))
-        return forward(self, image, condition)
-
-    monkeypatch.setattr(ResidualBackbone, "forward", look)
-    pictures = pd.DataFrame({"picture": list(np.random.default_rng(0).normal(size=(8, 6, 6)))})
-    HyperFusionClassifier(fusion="image", base_channels=base_channels, max_epochs=1, random_state=0).fit(
-        pictures, np.arange(8) % 2
-    )
-    assert seen == {stride}
-
-
-def test_signals_are_laid_out_as_they_are():
-    signals = torch.randn(4, 1, 9)
-    assert lay_out_images(signals).stride() == signals.stride()
 
 
 def test_fitted_network_keeps_type_mode_and_weights():

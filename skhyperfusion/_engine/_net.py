@@ -16,7 +16,7 @@ from skhyperfusion._engine._batches import BatchSampler, FusionDataset, ReadAhea
 from skhyperfusion._engine._compiler import check_compiler
 from skhyperfusion._engine._losses import row_losses
 from skhyperfusion._engine._small_maps import SmallMapsInFloat32
-from skhyperfusion.nn._layout import lay_out_images, trains_grey_images_last
+from skhyperfusion.nn._layout import lay_out_images, suits_channels_last
 
 
 class StopTraining(KeyboardInterrupt):
@@ -63,7 +63,7 @@ class FusionNet(NeuralNet):
         self.order_generator_ = torch.Generator().manual_seed(int(order))
         self.augmentation_generator_ = torch.Generator(self.device).manual_seed(int(augmentation))
         self.interrupted_ = self.stop_requested_ = False
-        self.grey_last_ = trains_grey_images_last(self.module_)
+        self.channels_last_ = suits_channels_last(self.module_)
         return self
 
     def torch_compile(self, module, name):
@@ -120,7 +120,7 @@ class FusionNet(NeuralNet):
             return self._network(**inputs)
         if self.module_.training:
             return self._network(image=self._training_view(image), **inputs)
-        views = [lay_out_images(view, grey=self.grey_last_) for view in image.unbind(1)]
+        views = [lay_out_images(view, last=self.channels_last_) for view in image.unbind(1)]
         return torch.stack([self._network(image=view, **inputs) for view in views]).mean(0)
 
     @property
@@ -138,7 +138,7 @@ class FusionNet(NeuralNet):
             image = image[rows, view]
         if self.augmentation is not None:
             image = self.augmentation(image, generator)
-        return lay_out_images(image, grey=self.grey_last_)
+        return lay_out_images(image, last=self.channels_last_)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         target, weight = to_device(y_true, self.device)

@@ -9,7 +9,7 @@ import torch
 from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion._engine._batches import ReadAhead
 from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone
-from skhyperfusion.nn._layout import lay_out_images
+from skhyperfusion.nn._layout import lay_out, lay_out_images
 
 # Up to this many values per image the whole network is run in float64; above it the backbone is run in
 # float32, where a processor is at least twice as fast.
@@ -60,6 +60,7 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward", ex
     n_at_a_time, dtypes = _set_precision(module, n_values, device, exact)
     n_rows = n_at_a_time or batch_size
     n_read = n_rows * math.ceil(max(batch_size, VALUES_READ // max(1, n_values)) / n_rows)
+    last = lay_out(module)
     function = module if method == "forward" else module.features
     results = []
     with freed_memory_kept(device):
@@ -67,7 +68,7 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward", ex
             inputs = {name: value.to(device, dtypes[name]) for name, value in inputs.items()}
             for parts in zip(*(value.split(n_rows) for value in inputs.values()), strict=True):
                 filled = [_fill_up(part, n_at_a_time or len(part)) for part in parts]
-                outputs = _per_view(function, dict(zip(inputs, filled, strict=True)))
+                outputs = _per_view(function, dict(zip(inputs, filled, strict=True)), last)
                 results.append(outputs[: len(parts[0])].double().cpu())
     return torch.cat(results).numpy()
 
@@ -112,10 +113,10 @@ def _values_per_image(dataset):
     return int(np.prod(dataset.images.spec.shape)) * dataset.images.spec.n_channels
 
 
-def _per_view(function, inputs):
+def _per_view(function, inputs, last):
     """Apply ``function`` to each view of the images: (B, V, C, *S) -> (B, V, K)."""
     tabular = inputs.get("tabular")
     if "image" not in inputs:
         return function(None, tabular)[:, None]
-    views = [lay_out_images(view) for view in inputs["image"].unbind(1)]
+    views = [lay_out_images(view, last=last) for view in inputs["image"].unbind(1)]
     return torch.stack([function(view, tabular) for view in views], dim=1)

@@ -155,11 +155,10 @@ def _check_finite(best):
 
 
 def _prepare(module, precision):
-    """Set the type of the weights, and lay convolutions out as they run fastest."""
-    if precision == "float64":
-        return module.double()
+    """Set the type of the weights, and lay convolutions out as they are right, and run fastest."""
+    module = module.double() if precision == "float64" else module.float()
     lay_out(module)
-    return module.float()
+    return module
 
 
 class _Hold:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from skhyperfusion._engine._device import seeded
 from skhyperfusion.inspection._reuse import given, outputs_before
-from skhyperfusion.nn._layout import lay_out_images
+from skhyperfusion.nn._layout import lay_out_images, suits_channels_last
 
 CPU = torch.device("cpu")
 
@@ -69,7 +69,7 @@ def probe_losses(network, probes, rows, *, batch_size, device, verbose):
         for start in starts:
             batch = np.arange(start, min(start + batch_size, len(rows)))
             weight = rows.weight[batch] / len(rows)  # weights have a mean of one
-            views = _views(rows.dataset, batch, device)
+            views = _views(rows.dataset, batch, device, suits_channels_last(network))
             intact = torch.stack([network(**view) for view in views]).mean(0)
             loss += float(rows.losses(intact, batch) @ weight)
             for i, probe in enumerate(probes):
@@ -80,12 +80,12 @@ def probe_losses(network, probes, rows, *, batch_size, device, verbose):
     return loss, losses
 
 
-def _views(dataset, batch, device):
+def _views(dataset, batch, device, last):
     """Return the network's inputs for each view of the images of a batch."""
     inputs, _ = dataset.__getitems__(batch)
     inputs = {name: value.to(device) for name, value in inputs.items()}
     views = inputs.pop("image").unbind(1)
-    return [{"image": lay_out_images(view), **inputs} for view in views]
+    return [{"image": lay_out_images(view, last=last), **inputs} for view in views]
 
 
 def _outputs(network, probe, inputs):

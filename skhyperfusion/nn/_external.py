@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from skhyperfusion.nn._layout import lay_out_images
+
 # On a CPU: bytes of images, weights and outputs that one call of torch's convolution is given. With more they
 # leave the caches, and each call asks the system for fresh memory.
 CALL_BYTES = 8 << 20
@@ -189,10 +191,11 @@ class ExternalConv(nn.Module):
 
     def _grouped(self, image, weight, bias, padding):
         n_samples = image.shape[0]
-        # One group per sample, (B, C, *S) -> (1, B*C, *S): they cost one call.
+        # One group per sample, (B, C, *S) -> (1, B*C, *S): they cost one call. Plainly laid out, whatever
+        # comes: how torch runs so many groups in other formats is not known to be right.
         out = _CONV[self.spatial_dims](
-            image.flatten(0, 1)[None],
-            weight.flatten(0, 1),
+            lay_out_images(image.flatten(0, 1)[None]),
+            lay_out_images(weight.flatten(0, 1)),
             None if bias is None else bias.flatten(),
             stride=self.stride,
             padding=padding,
@@ -211,13 +214,14 @@ class ExternalConv(nn.Module):
         - output : (B, C_out, *S_out)
         """
         image, padding = self._pad(image, weight_constant.shape[2:])
+        image, weight_constant = lay_out_images(image), lay_out_images(weight_constant)
         settings = {"stride": self.stride, "padding": padding, "dilation": self.dilation}
         settings["groups"] = self.groups
         conv = _CONV[self.spatial_dims]
         n_basis = weight_basis.shape[0]
         # Torch wants a group's output channels side by side: (E, G*O, ...) -> (G, E, O, ...).
         stacked = weight_basis.unflatten(1, (self.groups, -1)).transpose(0, 1).flatten(0, 2)
-        parts = conv(image, stacked, **settings)
+        parts = conv(image, lay_out_images(stacked), **settings)
         parts = parts.unflatten(1, (self.groups, n_basis, -1))  # (B, G, E, O, *S_out)
         coordinates = embedding.to(parts.dtype).reshape(-1, 1, n_basis, 1, *(1,) * self.spatial_dims)
         out = (parts * coordinates).sum(2).flatten(1, 2) + conv(image, weight_constant, **settings)

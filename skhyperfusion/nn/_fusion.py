@@ -97,6 +97,8 @@ class FusionNetwork(nn.Module):
     ----------
     backbone, head : nn.Module or None
         The primary network. None with ``fusion='tabular'``; with 'reverse' the head reads the table.
+    has_named_backbone : bool
+        Whether the backbone is one of this package's, asked for by its name.
     fusion : Fusion
         What joins the table to it; ``fusion.hypernetwork`` with ``fusion='hyper'`` and 'reverse'.
     external_layers : tuple of str
@@ -171,7 +173,7 @@ class FusionNetwork(nn.Module):
         self.fusion = kind(setting)
         if primary:
             parts["head"] = self.fusion.make_head(primary)
-        self._takes_condition = bool(primary and primary.takes_condition)
+        self.has_named_backbone = bool(primary and primary.is_named)
         self.external_layers = tuple(self.fusion.attach(parts))
         # Read back: a backbone that is a single layer may have been replaced.
         self.backbone = parts["backbone"] if primary else None
@@ -203,7 +205,7 @@ class FusionNetwork(nn.Module):
         first = next(self.backbone.parameters(), None)
         if first is not None:
             image = image.to(first.dtype)
-        if self._takes_condition:
+        if self.has_named_backbone:
             map = self.backbone(image, condition)
         else:
             map = self.backbone(image)

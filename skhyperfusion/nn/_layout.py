@@ -1,44 +1,60 @@
-"""In which memory format images and kernels are laid out."""
+"""In which memory format images and kernels are laid out: torch's plain one, but for large volumes.
+
+Torch's convolutions on a CPU have been found wrong in other formats: with the channels last, the backward
+pass of some narrow 2-D ones writes beyond its memory. So the channels come last only where
+``benchmarks/convolution_layouts.py`` has shown every convolution of a network right, and
+``benchmarks/training_step.py`` and ``benchmarks/prediction.py`` have shown it faster.
+"""
+
+import math
 
 import torch
 from torch import nn
 
-# Width of the first layer from which a training step gains by grey images of the format channels last: with 8
-# channels 5 % are lost on 24^3 and 8 % won on 48^3; with 16, from 10 % on pictures to 23 % on 64 x 96 x 64.
-MIN_TRAINED_CHANNELS = 8
+# Where it pays: volumes above the size up to which predictions are computed in float64, which gains nothing,
+# and backbones of this width or more. In narrower ones the normalisation of few channels loses in part what
+# the convolutions gain.
+MIN_VOXELS = 16_385
+MIN_CHANNELS = 8
 
 
-def channels_last(image):
-    """Memory format in which convolutions of such a tensor run fastest: (B, C, *S) -> format."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return formats.get(image.ndim, torch.contiguous_format)
+def suits_channels_last(network):
+    """Return whether a `FusionNetwork` runs in the format channels last, the whole of its backbone.
 
-
-def lay_out_images(images, *, grey=True):
-    """Lay images (B, C, *S) out as convolutions run fastest.
-
-    Of one channel, both formats are the same bytes, and torch takes the strides of its usual format for that
-    one: it would run the stem, up to the first layer of several channels, in the slow format. So the strides
-    are set to say "channels last", unless ``grey`` is false.
+    One answer for a network, not one for each layer: a layer's format follows from that of the layer before.
+    A backbone of the user's is never laid out: what its layers are is not known.
     """
-    format = channels_last(images)
-    images = images.contiguous(memory_format=format)
-    if not grey or images.shape[1] > 1 or format is torch.contiguous_format:
-        return images
-    return images.as_strided(images.shape, (images.stride(0), 1, *images.stride()[2:]))
+    if not getattr(network, "has_named_backbone", False):
+        return False
+    shape = network.image_shape[1:]
+    if len(shape) != 3 or math.prod(shape) < MIN_VOXELS:
+        return False
+    first = next(layer for layer in network.backbone.modules() if isinstance(layer, nn.Conv3d))
+    return first.out_channels >= MIN_CHANNELS and first.weight.dtype == torch.float32
 
 
-def trains_grey_images_last(module):
-    """Return whether the strides of grey images should say "channels last" in training.
+def lay_out(network):
+    """Lay out the kernels of the convolutions of a named backbone; return whether channels come last."""
+    last = suits_channels_last(network)
+    if getattr(network, "has_named_backbone", False):
+        for layer in network.backbone.modules():
+            if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+                layer.weight.data = lay_out_images(layer.weight.data, last=last)
+    return last
 
-    The normalisation of few channels is slower so, and its gradient more than the convolutions gain.
+
+def lay_out_images(images, *, last=False):
+    """Lay images or kernels (B, C, *S) out in torch's plain format, or with the channels last.
+
+    Where an axis has length one, both formats can be the same bytes, and torch goes by the strides, which
+    may say either, as they come: so they are set to what is meant.
     """
-    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)), None)
-    return first is not None and first.out_channels >= MIN_TRAINED_CHANNELS
+    if last:
+        images = images.movedim(1, -1).contiguous()
+        return _with_plain_strides(images).movedim(-1, 1)
+    return _with_plain_strides(images.contiguous())
 
 
-def lay_out(module):
-    """Lay the weights of convolutions out as they run fastest."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            layer.weight.data = layer.weight.data.contiguous(memory_format=channels_last(layer.weight))
+def _with_plain_strides(tensor):
+    strides = [math.prod(tensor.shape[axis + 1 :]) for axis in range(tensor.ndim)]
+    return tensor if tensor.stride() == tuple(strides) else tensor.as_strided(tensor.shape, strides)

@@ -20,7 +20,7 @@ class Primary(NamedTuple):
     map_channels: int  # C and *S of what comes out, and of the map that a fusion may change
     map_shape: tuple[int, ...]
     default_external_layers: tuple[str, ...]
-    takes_condition: bool
+    is_named: bool  # ours: it takes a condition, and how its layers are run is known
 
 
 def _residual(in_channels, spatial_shape, base_channels, dropout):
