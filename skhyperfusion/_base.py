@@ -102,6 +102,29 @@ class BaseHyperFusion(BaseEstimator):
         """
         return self._outputs(X, method="features").mean(axis=1)
 
+    def save(self, path):
+        """Save the fitted estimator to one file, which `skhyperfusion.persistence.load_model` reads.
+
+        Parameters
+        ----------
+        path : path
+            The file to write, whole or not at all; one that is there is replaced.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If a parameter cannot be held by a file; the message names it.
+
+        See Also
+        --------
+        skhyperfusion.persistence.save_model : The same for ensembles and pipelines, and with a card.
+        """
+        from skhyperfusion.persistence._models import save_model  # the one arrow that points up
+
+        save_model(self, path)
+
     def set_params(self, **params):
         """Set parameters, nested ones too, as ``image_loader__shape`` and ``tabular_preprocessor__imputer``.
 

@@ -14,7 +14,7 @@ from skorch.utils import to_device
 
 from skhyperfusion._engine._batches import BatchSampler, FusionDataset, ReadAhead, pass_batch
 from skhyperfusion._engine._compiler import check_compiler
-from skhyperfusion._engine._losses import row_losses
+from skhyperfusion._engine._losses import LOSSES, row_losses
 from skhyperfusion._engine._small_maps import SmallMapsInFloat32
 from skhyperfusion.nn._layout import lay_out_images, suits_channels_last
 
@@ -46,6 +46,14 @@ class FusionNet(NeuralNet):
         self.precision = precision
         self.seed = seed
         self.n_classes = n_classes
+
+    @classmethod
+    def around(cls, module, target):
+        """Return the net of a network that is trained already for a `Target`, as a fit leaves it behind."""
+        net = cls(module, criterion=LOSSES[target.loss], n_classes=target.n_classes).initialize()
+        net.strip()
+        net.module = None
+        return net
 
     _compiled = None  # the network as ``compile=True`` runs it
 

@@ -139,6 +139,13 @@ class FusionNetwork(nn.Module):
         hyper_init="principled",
     ):
         super().__init__()
+        self.architecture = {
+            "backbone": backbone, "fusion": fusion, "n_tabular_features": n_tabular_features,
+            "n_outputs": n_outputs, "task": task, "in_channels": in_channels, "spatial_shape": spatial_shape,
+            "base_channels": base_channels, "dropout": dropout, "external_layers": external_layers,
+            "hyper_depth": hyper_depth, "hyper_width": hyper_width, "embedding_dim": embedding_dim,
+            "shared_embedding": shared_embedding, "hyper_init": hyper_init,
+        }  # fmt: skip
         _check_choices(fusion, task, hyper_init)
         _check_outputs(task, n_outputs)
         kind = FUSIONS[fusion]

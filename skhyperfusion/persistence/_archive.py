@@ -1,0 +1,183 @@
+"""The file of a saved model: a zip of a few members, whole or not at all, checked before it is read."""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import zipfile
+from contextlib import suppress
+
+from skhyperfusion._wording import listing, show
+
+MANIFEST = "manifest.json"
+#: Members that a file may have, and nothing else: no folders, no names that lead out of one.
+_MEMBER = re.compile(r"manifest\.json|model\.json|card\.md|arrays\.safetensors|weights/\d{1,4}\.safetensors|"
+                     r"objects/\d{1,4}\.skops")  # fmt: skip
+#: A zip of zeros unpacks to a thousand times its size; weights and tables do not.
+_MOST_MEMBERS, _MOST_COMPRESSION, _SMALL = 4096, 500, 1 << 20
+_MOST_MANIFEST = 1 << 20
+
+
+class DamagedFileError(ValueError):
+    """A file is no saved model, or was changed or cut since it was written."""
+
+
+def write_archive(path, members):
+    """Write members to a zip; a crash on the way leaves what stood at `path` before.
+
+    Parameters
+    ----------
+    path : path
+        The file to make or to replace.
+    members : dict of str to bytes
+        Contents by name. A manifest of their sizes and SHA-256 sums is added.
+    """
+    path = os.path.abspath(os.fspath(path))
+    folder = os.path.dirname(path)
+    if os.path.isdir(path) or not os.path.isdir(folder):
+        found = "is a folder" if os.path.isdir(path) else f"lies in {folder!r}, which is no folder"
+        raise ValueError(f"A model cannot be saved to {path!r}: it {found}. Give the path of a file.")
+    sums = {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in members.items()
+    }
+    descriptor, temporary = _open_new(folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(MANIFEST, json.dumps(sums, indent=1))
+                for name, data in members.items():
+                    archive.writestr(name, data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _open_new(folder):
+    """Open a file of a fresh name for writing: (descriptor, path); of the mode that the user's files have."""
+    while True:
+        path = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
+        with suppress(FileExistsError):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), path
+
+
+class Archive:
+    """The members of a saved model, each checked against the manifest when it is read.
+
+    Parameters
+    ----------
+    path : path
+        A file that `write_archive` made.
+    max_bytes : int
+        Unpacked size of all members together, above which the file is refused before anything is unpacked.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DamagedFileError
+        If it is no such file, was changed or cut, or unpacks to more than `max_bytes`.
+    """
+
+    def __init__(self, path, max_bytes):
+        self.path = os.fspath(path)
+        if os.path.isdir(self.path):
+            raise DamagedFileError(f"{self.path!r} is a folder, not the file of a saved model.")
+        try:
+            # The file is kept open: it cannot be exchanged between the check and the reading.
+            self._file = open(self.path, "rb")  # noqa: SIM115
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"There is no file {self.path!r} to load a model from.") from error
+        try:
+            self._zip = zipfile.ZipFile(self._file)
+            self._check_members(max_bytes)
+            self._sums = self._read_manifest()
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, DamagedFileError | KeyboardInterrupt | MemoryError):
+                raise
+            # Arbitrary bytes make the readers of zip and JSON raise nearly anything.
+            raise DamagedFileError(
+                f"{self.path!r} is no model that save_model wrote, or it was cut short or changed: {error}"
+            ) from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def __contains__(self, name):
+        return name in self._sums
+
+    def read(self, name):
+        """Return the bytes of a member.
+
+        Raises
+        ------
+        DamagedFileError
+            If there is none of that name, or its bytes are not those that were written.
+        """
+        if name not in self._sums:
+            raise DamagedFileError(f"{self.path!r} lacks its member {show(name)}: it was cut or changed.")
+        data = self._unpack(name, self._sums[name]["size"])
+        if hashlib.sha256(data).hexdigest() != self._sums[name]["sha256"]:
+            raise DamagedFileError(
+                f"{self.path!r}, member {name!r}: its bytes are not those that were saved. "
+                "Copy the file anew."
+            )
+        return data
+
+    def _unpack(self, name, size):
+        try:
+            with self._zip.open(name) as member:
+                data = member.read(size + 1)
+        except Exception as error:  # as above
+            raise DamagedFileError(f"{self.path!r}, member {name!r} cannot be unpacked: {error}") from error
+        if len(data) != size:
+            raise DamagedFileError(
+                f"{self.path!r}, member {name!r} has another length than the {size} bytes that were saved."
+            )
+        return data
+
+    def _check_members(self, max_bytes):
+        infos = self._zip.infolist()
+        names = [info.filename for info in infos]
+        strange = [name for name in names if not _MEMBER.fullmatch(name)]
+        if strange or len(names) > _MOST_MEMBERS or len(set(names)) < len(names):
+            found = listing(strange, noun="member") if strange else f"{len(names)} members, some of one name"
+            raise DamagedFileError(
+                f"{self.path!r} holds what no saved model does ({found}); nothing of it was read."
+            )
+        for info in infos:
+            if info.file_size > max(_SMALL, _MOST_COMPRESSION * info.compress_size):
+                raise DamagedFileError(
+                    f"{self.path!r}, member {info.filename!r} would grow from {info.compress_size} to "
+                    f"{info.file_size} bytes, which no model does; nothing of it was read."
+                )
+        total = sum(info.file_size for info in infos)
+        if total > max_bytes:
+            raise DamagedFileError(
+                f"{self.path!r} unpacks to {total} bytes, more than max_bytes={max_bytes}. "
+                "Raise max_bytes if you know the file to be a model of that size."
+            )
+
+    def _read_manifest(self):
+        size = self._zip.getinfo(MANIFEST).file_size
+        if size > _MOST_MANIFEST:
+            raise DamagedFileError(f"{self.path!r}: its manifest of {size} bytes is no manifest.")
+        sums = json.loads(self._unpack(MANIFEST, size))
+        sizes = {info.filename: info.file_size for info in self._zip.infolist() if info.filename != MANIFEST}
+        told = {name: entry["size"] for name, entry in sums.items()}
+        if sizes != told:
+            differing = sorted(set(sizes.items()) ^ set(told.items()))
+            raise DamagedFileError(
+                f"{self.path!r}: members are not those of its manifest "
+                f"({listing(sorted({name for name, _ in differing}), noun='member')}); it was cut or changed."
+            )
+        return sums
