@@ -8,6 +8,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._rules import (
     AnyOf,
+    Callable,
     HasMethods,
     InstanceOf,
     Nothing,
@@ -18,11 +19,12 @@ from skhyperfusion._rules import (
 )
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._output import as_asked, distinct
+from skhyperfusion.features._network import NetworkFeatures
 from skhyperfusion.features._voxels import VoxelFeatures
 from skhyperfusion.images._loader import ImageLoader
 
 _RULES = {
-    "method": [OneOf("pca", "voxels")],
+    "method": [OneOf("pca", "voxels"), Callable()],
     "image_columns": [
         OneOf("auto"),
         InstanceOf(str),
@@ -31,6 +33,7 @@ _RULES = {
     ],
     "image_loader": [Nothing(), HasMethods("open", "get_params")],
     "n_components": [Number(int, 1)],
+    "device": [InstanceOf(str), HasMethods("type", "index")],
 }
 
 
@@ -39,10 +42,13 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : {"pca", "voxels"}, default="pca"
+    method : {"pca", "voxels"} or callable, default="pca"
         "voxels": the voxels that differ between the training images. "pca": their principal components, all
         divided by one number, so that their mean variance over these images is 1 and their sizes still
-        tell how much of the images each explains.
+        tell how much of the images each explains. A callable ``(in_channels, spatial_dims) ->
+        torch.nn.Module`` as `HyperFusionClassifier` takes it for ``backbone``, such as those of
+        `skhyperfusion.backbones`: the network is run as it is made, in evaluation mode and without training,
+        and its map is averaged over positions and views.
     image_columns : "auto", str, int or list of these, default="auto"
         Columns that hold images, as in `HyperFusionClassifier`. Several are the channels of one image.
     image_loader : ImageLoader, default=None
@@ -52,6 +58,8 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
     n_components : int, default=60
         Principal components of "pca". Where the training rows allow no more, fewer are kept, and a warning
         says so.
+    device : str or torch.device, default="auto"
+        Where a network runs; "auto": CUDA if there is one.
 
     Attributes
     ----------
@@ -61,10 +69,12 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         Columns that pass as they are. Columns of images that are not among `image_columns` do not.
     image_spec_ : ImageSpec
         Shape, spacing, orientation and intensity rule of the images; later ones are checked against it.
-    mask_ : ndarray of shape (n_views, n_channels, *shape), bool
-        Voxels that differ between the training images.
+    mask_ : ndarray of shape (n_views, n_channels, *shape), bool, or None
+        Voxels that differ between the training images; None for a network.
     pca_ : sklearn.decomposition.PCA or None
         The principal components, with "pca".
+    module_ : torch.nn.Module
+        The network, where `method` is a callable.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -76,6 +86,11 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
 
     Notes
     -----
+    What a network makes of an image is kept beside the decoded image, in memory and in the loader's
+    ``cache_dir`` if it has one, under the image's identity, the network's weights and the code that makes
+    it: a search embeds each image once, in each of its processes or, with a ``cache_dir``, in one of them.
+    Weights that the callable draws rather than loads are drawn from the same seed in every fit.
+
     Masks, components and scales are of the rows given to `fit` and of no others. `fit` holds the training
     images in memory; `transform` reads some at a time.
 
@@ -98,11 +113,14 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
     (30,)
     """
 
-    def __init__(self, method="pca", *, image_columns="auto", image_loader=None, n_components=60):
+    def __init__(
+        self, method="pca", *, image_columns="auto", image_loader=None, n_components=60, device="auto"
+    ):
         self.method = method
         self.image_columns = image_columns
         self.image_loader = image_loader
         self.n_components = n_components
+        self.device = device
 
     def fit(self, X, y=None):
         """Learn what makes features of the images of X.
@@ -225,12 +243,21 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         """The principal components, with "pca"."""
         return self._learned("pca_")
 
+    @property
+    def module_(self):
+        """The network."""
+        return self._learned("module_")
+
     def _learned(self, name):
         if not hasattr(self, "_features"):
             raise AttributeError(f"{type(self).__name__} has no {name} before fit.")
+        if not hasattr(self._features, name):
+            raise AttributeError(f"{type(self).__name__}(method={self.method!r}) has no {name}.")
         return getattr(self._features, name)
 
     def _make_features(self):
+        if callable(self.method):
+            return NetworkFeatures(self.method, self.device)
         return VoxelFeatures(None if self.method == "voxels" else self.n_components)
 
     @property

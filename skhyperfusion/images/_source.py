@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from skhyperfusion._wording import listing
+from skhyperfusion.images._cache._derived import derived
 from skhyperfusion.images._cache._store import Store
 from skhyperfusion.images._formats._raw import BadImage
 from skhyperfusion.images._image_cells import Cell, attempt, raise_bad
@@ -94,6 +95,32 @@ class ImageSource:
     def stack(self, *, verbose: int = 0, n_threads: int | None = None) -> np.ndarray:
         """Return the images of all rows, (n, V, C, *S); with ``verbose`` a progress bar goes to stderr."""
         return self._read(range(len(self)), n_threads, verbose)
+
+    def derive(self, make: Callable[[np.ndarray], np.ndarray], name: str | None) -> np.ndarray:
+        """Return what a function makes of every row's images, kept beside the images and made once.
+
+        Parameters
+        ----------
+        make : callable
+            Takes the images of one row (V, C, *S), returns a float32 array of one shape for all rows.
+        name : str or None
+            Tells `make` from every other function; None: it cannot be told, and nothing is kept.
+
+        Returns
+        -------
+        ndarray of shape (n, ...), float32
+        """
+        return np.stack(
+            [
+                derived(
+                    self._store,
+                    [cell.value for cell in row],
+                    name,
+                    lambda i=i: make(self.read([i], n_threads=1)[0]),
+                )
+                for i, row in enumerate(self._rows)
+            ]
+        )
 
     def _read(self, indices: Iterable[int], n_threads: int | None, verbose: int) -> np.ndarray:
         rows = [self._rows[int(i)] for i in indices]

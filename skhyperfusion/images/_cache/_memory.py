@@ -150,7 +150,7 @@ def cache_info(cache_dir: str | os.PathLike | None = None) -> dict[str, int]:
     dict
         ``images`` and ``nbytes`` in memory; ``hits``: images served from memory; ``decoded``: files decoded,
         both since the process began or `clear_cache`. With `cache_dir` also ``disk_images`` and
-        ``disk_nbytes``.
+        ``disk_nbytes``. What frozen networks have made of images counts as images.
     """
     info = CACHE.info()
     return info if cache_dir is None else {**info, **DiskCache(cache_dir).info()}

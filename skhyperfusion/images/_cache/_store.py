@@ -88,6 +88,19 @@ class Store:
         except BadImage:  # the file has gone: whoever reads it will say so
             return None
 
+    def image_key(self, value: Any) -> str | None:
+        """Return what tells an image, read by this recipe, from every other; None where nothing can."""
+        if value is None:
+            return "none"
+        if isinstance(value, str):
+            return self._key(value)
+        voxels = np.asanyarray(getattr(value, "dataobj", value))
+        if voxels.dtype.hasobject:
+            return None
+        content = hashlib.sha256(np.ascontiguousarray(voxels).data).hexdigest()
+        affine = np.asarray(getattr(value, "affine", ()), dtype=float).tolist()
+        return f"{content} {voxels.shape} {voxels.dtype} {affine} {self._recipe_key}"
+
     def _first_header(self, path: str) -> RawHeader:
         return self.recipe.stored_header(path) or self._decode(path)[1] or self.recipe.image(path)[1]
 
