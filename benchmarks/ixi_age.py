@@ -60,7 +60,7 @@ def main():
         comparison = compare_estimators(
             methods, X, y, cv=folds, scoring={"MAE": "neg_mean_absolute_error"}, verbose=1
         )
-    show(f"Age of {len(y)} subjects, negated mean absolute error in years", comparison)
+    show(f"Age of {len(y)} subjects, mean absolute error in years", comparison)
     print(f"{time.perf_counter() - start:.0f} s in all, {arguments.n_jobs} fits at a time")
     save(arguments.results, "ixi_age", {"age": comparison})
 

@@ -113,6 +113,15 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
+    def _spread(self, predicted):
+        """Return the standard deviation over the models, of which there must be two."""
+        if len(predicted) < 2:
+            raise ValueError(
+                f"return_std needs two models at least, but {type(self).__name__} kept one. Pass a larger "
+                "n_best or more folds, or leave return_std out."
+            )
+        return np.std(predicted, axis=0, ddof=1)
+
     @property
     def n_features_in_(self):
         """Number of columns seen in `fit`, if the estimator knows it."""

@@ -119,25 +119,38 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
             The class with the greatest probability or share of the votes; of equal ones the first.
         """
         check_is_fitted(self)
-        return self.classes_[self._combined(X).argmax(axis=1)]
+        return self.classes_[combine(self._members(X), self.voting).argmax(axis=1)]
 
     @available_if(lambda self: self.voting != "hard")
-    def predict_proba(self, X):
+    def predict_proba(self, X, return_std=False):
         """Predict class probabilities; not there with ``voting="hard"``.
 
         Parameters
         ----------
         X : DataFrame or array (n_samples, n_features)
             Rows as in `fit`.
+        return_std : bool, default=False
+            Whether to return also how far the models differ.
 
         Returns
         -------
-        ndarray (n_samples, n_classes)
+        probabilities : ndarray (n_samples, n_classes)
             Combined by the rule, in the order of ``classes_``; with ``voting="confidence_hard"`` shares of
             the votes.
+        std : ndarray (n_samples, n_classes)
+            Only with `return_std`: standard deviation of the models' own probabilities, whatever the rule.
+            A row on which they differ is one to look at; but they share most of their training rows, and so
+            their faults: where they agree, they may be wrong together.
+
+        Raises
+        ------
+        ValueError
+            With `return_std`, if there is one model only.
         """
         check_is_fitted(self)
-        return self._combined(X)
+        members = self._members(X)
+        combined = combine(members, self.voting)
+        return (combined, self._spread(members)) if return_std else combined
 
     @available_if(lambda self: self.voting != "hard")
     def predict_log_proba(self, X):
@@ -169,8 +182,8 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
         self.classes_ = np.unique(y)
         return y
 
-    def _combined(self, X):
-        return combine([self._probabilities(estimator, X) for estimator in self.estimators_], self.voting)
+    def _members(self, X):
+        return [self._probabilities(estimator, X) for estimator in self.estimators_]
 
     def _probabilities(self, estimator, X):
         """Probabilities of one model for all classes, also those that its folds had no row of."""
@@ -226,6 +239,12 @@ class FoldEnsembleRegressor(RegressorMixin, BaseFoldEnsemble):
     >>> ensemble = FoldEnsembleRegressor(Ridge(), cv=10, n_best=5, scoring="neg_mean_absolute_error")
     >>> len(ensemble.fit(X, y).estimators_), ensemble.fold_scores_.shape
     (5, (10,))
+
+    How far do the models differ?
+
+    >>> values, std = ensemble.predict(X[:2], return_std=True)
+    >>> values.round().tolist(), std.round(1).tolist()
+    ([181.0, 93.0], [0.9, 1.3])
     """
 
     def __init__(self, estimator, *, cv=5, n_best=None, scoring=None, n_jobs=None, verbose=0):
@@ -254,21 +273,35 @@ class FoldEnsembleRegressor(RegressorMixin, BaseFoldEnsemble):
         """
         return self._fit(X, y, sample_weight, groups, params)
 
-    def predict(self, X):
+    def predict(self, X, return_std=False):
         """Predict values.
 
         Parameters
         ----------
         X : DataFrame or array (n_samples, n_features)
             Rows as in `fit`.
+        return_std : bool, default=False
+            Whether to return also how far the models differ.
 
         Returns
         -------
-        ndarray (n_samples,) or (n_samples, n_outputs)
+        values : ndarray (n_samples,) or (n_samples, n_outputs)
             Mean of the models' predictions.
+        std : ndarray (n_samples,) or (n_samples, n_outputs)
+            Only with `return_std`: standard deviation of the models' predictions, in the unit of the target.
+            It tells rows on which the models differ from others; it is no interval that holds the true value
+            with some probability, since noise of the target is not in it, and the models share most of their
+            training rows.
+
+        Raises
+        ------
+        ValueError
+            With `return_std`, if there is one model only.
         """
         check_is_fitted(self)
-        return np.mean([estimator.predict(X) for estimator in self.estimators_], axis=0)
+        predicted = [estimator.predict(X) for estimator in self.estimators_]
+        values = np.mean(predicted, axis=0)
+        return (values, self._spread(predicted)) if return_std else values
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

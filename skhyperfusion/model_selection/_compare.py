@@ -13,6 +13,7 @@ from skhyperfusion._meta import fit_rows, make_folds, make_router, route_fit, ru
 from skhyperfusion._rules import Boolean, HasMethods, Number, check_argument
 from skhyperfusion._wording import check_choice, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
+from skhyperfusion.model_selection._metrics import errors_in
 from skhyperfusion.model_selection._results_file import ResultsFile, keys_of_fits
 
 
@@ -74,7 +75,8 @@ def compare_estimators(
         if there are `groups` (:ref:`in the guide <number-of-folds>`).
     scoring : str, callable, list or dict, default=None
         One metric or several, as in `sklearn.model_selection.cross_validate`; None: each estimator's own
-        ``score``. Losses keep scikit-learn's sign (``neg_...``), so that more is better everywhere.
+        ``score``. The scores of errors keep scikit-learn's minus sign (``neg_...``); tables and plots show
+        them without.
     groups : array (n_samples,), default=None
         Groups, such as subjects: for the splitter, and for ``fit`` of the methods that take groups.
     params : dict, default=None
@@ -132,7 +134,7 @@ def compare_estimators(
     X, y, groups = indexable(X, y, groups)
     first = next(iter(estimators.values()))
     splits = make_folds(cv, X, y, classifier=is_classifier(first), groups=groups)
-    store = _Store(list(estimators), len(splits), reference, confidence)
+    store = _Store(list(estimators), len(splits), reference, confidence, errors_in(scoring))
     if results is not None:
         store.keep_in(results, keys_of_fits(estimators, X, y, splits, scoring, params, groups))
     ways = {}
@@ -155,10 +157,11 @@ def compare_estimators(
 class _Store:
     """Finished fits: in memory, and in a file if there is one."""
 
-    def __init__(self, methods, n_folds, reference, confidence):
+    def __init__(self, methods, n_folds, reference, confidence, errors):
         # Fold by fold, so that an interrupted comparison has whole folds.
         self.fits = [(method, fold) for fold in range(n_folds) for method in methods]
-        self.methods, self.reference, self.confidence = methods, reference, confidence
+        self.methods, self.reference = methods, reference
+        self.confidence, self.errors = confidence, errors
         self.found, self.file, self.keys = {}, None, {}
 
     def keep_in(self, path, keys):
@@ -182,7 +185,7 @@ class _Store:
         scores = pd.DataFrame([row for fit in fits for row in self.found[fit]], columns=SCORE_COLUMNS)
         # An interrupted comparison may lack the reference.
         reference = self.reference if self.reference in {method for method, _ in fits} else None
-        return Comparison(scores, reference=reference, confidence=self.confidence)
+        return Comparison(scores, reference=reference, confidence=self.confidence, errors=self.errors)
 
 
 def _checked_estimators(estimators):

@@ -1,11 +1,14 @@
 """What a comparison found: scores, table, plot."""
 
+import html
+
 import numpy as np
 import pandas as pd
 
 from skhyperfusion._optional import import_pyplot
 from skhyperfusion._rules import Number
 from skhyperfusion._wording import check_choice, listing, show
+from skhyperfusion.model_selection._metrics import check_errors, title_of
 from skhyperfusion.model_selection._statistics import (
     corrected_interval,
     corrected_t_test,
@@ -33,19 +36,25 @@ class Comparison:
         The method that the others are compared with; None: the first.
     confidence : float, default=0.95
         Coverage of the intervals.
+    errors : list of str, default=None
+        Metrics whose scores are errors with a minus sign, as scikit-learn's ``neg_...`` are: tables and plots
+        show them without it, in the unit of the target, say, and less is better. None: those whose names
+        begin with ``neg_``.
 
     Attributes
     ----------
     scores : DataFrame
         One row per method, fold and metric: ``method``, ``fold``, ``metric``, ``score``, ``fit_seconds``,
         ``score_seconds``, ``n_train``, ``n_test`` (rows that were trained on and scored). With several
-        metrics, the seconds of a fit stand in each of its rows.
+        metrics, the seconds of a fit stand in each of its rows. Errors keep their minus sign here.
     methods, metrics : list of str
         In the order in which they were given.
     reference : str
         The method that the others are compared with.
     confidence : float
         Coverage of the intervals.
+    errors : list of str
+        The metrics that are shown as errors.
 
     See Also
     --------
@@ -63,7 +72,7 @@ class Comparison:
     [nan, -0.1]
     """
 
-    def __init__(self, scores, *, reference=None, confidence=0.95):
+    def __init__(self, scores, *, reference=None, confidence=0.95, errors=None):
         check_confidence(confidence)
         scores = pd.DataFrame(scores).reindex(columns=_present(scores))
         if scores.empty:
@@ -77,6 +86,7 @@ class Comparison:
         self.metrics = list(dict.fromkeys(self.scores["metric"]))
         self.reference = check_choice("reference", reference, self.methods, "method")
         self.confidence = confidence
+        self.errors = check_errors("Comparison", errors, self.metrics)
 
     def table(self, metric=None):
         """Summarise one metric: a row per method.
@@ -94,7 +104,8 @@ class Comparison:
             both have, ``difference_low`` and ``difference_high`` (its interval), ``p_corrected_t``,
             ``p_wilcoxon``, ``p_mann_whitney``, each followed by itself with ``_holm``: adjusted over the
             rivals of the reference; ``fit_seconds`` (mean). NaN where the reference meets itself, where a
-            score is NaN, and for intervals and p-values of fewer than two folds.
+            score is NaN, and for intervals and p-values of fewer than two folds. Of metrics in `errors`, the
+            numbers are positive errors: a method with a negative difference errs less than the reference.
 
         Notes
         -----
@@ -151,22 +162,42 @@ class Comparison:
         ax.axvline(table.loc[self.reference, "mean"], color="C0", linewidth=0.8, linestyle=":", zorder=0)
         ax.set_yticks(places, self.methods)
         ax.set_ylim(len(places) - 0.5, -0.5)
-        ax.set_xlabel(f"{metric} (folds, mean, {100 * self.confidence:g} % interval)")
+        ax.set_xlabel(f"{title_of(metric, self.errors)}: folds, mean, {100 * self.confidence:g} % interval")
         return ax
 
     def __repr__(self):
+        tables = (
+            f"{title_of(metric, self.errors)}\n{self._printed(metric).to_string()}" for metric in self.metrics
+        )
+        return "\n\n".join([self._headline(), *tables])
+
+    def _repr_html_(self):
+        """Return what a notebook shows: a table for each metric, and how to read it."""
+        how = (
+            "Mean and standard deviation over the folds; intervals and the p-value <i>corrected t</i> know "
+            "that training sets overlap, Wilcoxon's and Mann and Whitney's do not. <code>table()</code> has "
+            "all numbers, <code>plot()</code> draws them, <code>scores</code> holds every fold."
+        )
+        tables = "".join(
+            f"<p><b>{html.escape(title_of(metric, self.errors))}</b></p>"
+            + self._printed(metric).to_html(border=0)
+            for metric in self.metrics
+        )
+        return f"<div><p>{html.escape(self._headline())}</p>{tables}<p>{how}</p></div>"
+
+    def _headline(self):
         n_folds = self.scores["fold"].nunique()
-        head = (
+        return (
             f"Comparison of {listing(self.methods, noun='method')} in {n_folds} fold{'s' * (n_folds != 1)}; "
             f"{100 * self.confidence:g} % intervals, differences to {self.reference!r}, p-values after Holm"
         )
-        return "\n\n".join([head, *(f"{metric}\n{self._printed(metric)}" for metric in self.metrics)])
 
     def _wide(self, metric):
-        """Scores of one metric: folds by methods, NaN where a fit is missing."""
+        """Scores of one metric, or its errors: folds by methods, NaN where a fit is missing."""
         metric = check_choice("metric", metric, self.metrics, "metric")
         rows = self.scores[self.scores["metric"] == metric]
-        return rows.pivot(index="fold", columns="method", values="score")
+        wide = rows.pivot(index="fold", columns="method", values="score")
+        return -wide if metric in self.errors else wide
 
     def _row(self, method, scores, reference):
         own = self.scores[self.scores["method"] == method]
@@ -211,7 +242,7 @@ class Comparison:
             printed[f"p {test}".replace("_", " ")] = table[f"p_{test}_holm"].map("{:.3g}".format)
         printed["fit seconds"] = table["fit_seconds"].map("{:.2f}".format)
         printed = printed.replace(["nan", "+nan", "[nan, nan]"], "")
-        return printed.rename_axis(None).to_string()
+        return printed.rename_axis(None)
 
 
 def check_confidence(confidence):

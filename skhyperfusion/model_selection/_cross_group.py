@@ -23,6 +23,7 @@ from skhyperfusion._table._cells import as_text, cells_of, is_missing
 from skhyperfusion._table._frames import as_frame
 from skhyperfusion._wording import did_you_mean, listing, show
 from skhyperfusion.model_selection._cross_scores import ALL, CrossGroupScores
+from skhyperfusion.model_selection._metrics import errors_in
 
 NAME = "cross_group_scores"
 MIN_ROWS = 2  # of a group in each part of each fold
@@ -63,7 +64,8 @@ def cross_group_scores(
         within each group of `by`, of whole subjects if there are `groups`.
     scoring : str, callable, list or dict, default="neg_mean_absolute_error"
         One metric or several, as in `sklearn.model_selection.cross_validate`; None: the estimator's own
-        ``score``. R2 compares with the mean age of the test rows and is hard to compare between groups.
+        ``score``. Tables and plots show errors (``neg_...``) without their minus sign. R2 compares with the
+        mean age of the test rows and is hard to compare between groups.
     groups : array (n_samples,), default=None
         Subjects, for the splitter, and for the estimator's ``fit`` if it takes groups.
     params : dict, default=None
@@ -106,7 +108,7 @@ def cross_group_scores(
     >>> age = 50 - np.where(X["sex"] == "M", 8, 16) * X["volume"]
     >>> line = make_pipeline(make_column_transformer(("passthrough", ["volume"])), LinearRegression())
     >>> scores = cross_group_scores(line, X, age)
-    >>> scores.table().abs().round(1).loc["F"].to_dict()
+    >>> scores.table().round(1).loc["F"].to_dict()
     {'F': 0.0, 'M': 6.7, 'all': 3.4}
     """
     check_argument(NAME, "estimator", estimator, [HasMethods("fit", "get_params", noun="an estimator")])
@@ -127,7 +129,8 @@ def cross_group_scores(
         for train in everyone
     }
     found = dict(run_fits(_fit_and_score, tasks, name=NAME, n_jobs=n_jobs, verbose=verbose))
-    return CrossGroupScores(pd.DataFrame([row for which in tasks for row in found[which]]))
+    scores = pd.DataFrame([row for which in tasks for row in found[which]])
+    return CrossGroupScores(scores, errors=errors_in(scoring))
 
 
 def _group_labels(X, by):

@@ -6,6 +6,7 @@ import pandas as pd
 from skhyperfusion._optional import import_pyplot
 from skhyperfusion._rules import OneOf, check_argument
 from skhyperfusion._wording import check_choice, listing
+from skhyperfusion.model_selection._metrics import check_errors, title_of
 
 ALL = "all"
 COLUMNS = ["train", "test", "fold", "metric", "score", "n_train", "n_test", "fit_seconds"]
@@ -24,17 +25,22 @@ class CrossGroupScores:
     ----------
     scores : DataFrame
         With the columns of the attribute `scores`; ``fit_seconds`` may be absent.
+    errors : list of str, default=None
+        Metrics whose scores are errors with a minus sign: tables and plots show them without it. None: those
+        whose names begin with ``neg_``.
 
     Attributes
     ----------
     scores : DataFrame
         One row per training group, test group, fold and metric: ``train``, ``test`` (names of groups, or
-        ``"all"``), ``fold``, ``metric``, ``score``, ``n_train``, ``n_test`` (rows trained on and scored),
-        ``fit_seconds``.
+        ``"all"``), ``fold``, ``metric``, ``score`` (of errors with a minus sign), ``n_train``, ``n_test``
+        (rows trained on and scored), ``fit_seconds``.
     groups : list of str
         Their names; ``"all"`` is the last.
     metrics : list of str
         In the order in which they were given.
+    errors : list of str
+        The metrics that are shown as errors.
 
     See Also
     --------
@@ -54,7 +60,7 @@ class CrossGroupScores:
     M      0.7  0.8
     """
 
-    def __init__(self, scores):
+    def __init__(self, scores, *, errors=None):
         scores = pd.DataFrame(scores)
         absent = [name for name in COLUMNS if name not in scores and name != "fit_seconds"]
         if absent or scores.empty:
@@ -64,6 +70,7 @@ class CrossGroupScores:
         names = pd.unique(self.scores[["train", "test"]].to_numpy().ravel())
         self.groups = sorted(names, key=lambda name: (name == ALL, name))
         self.metrics = list(dict.fromkeys(self.scores["metric"]))
+        self.errors = check_errors("CrossGroupScores", errors, self.metrics)
 
     def table(self, metric=None, statistic="mean"):
         """Summarise one metric over the folds: a row per training group, a column per test group.
@@ -73,8 +80,9 @@ class CrossGroupScores:
         metric : str, default=None
             One of `metrics`; None: the first.
         statistic : {"mean", "sd", "n_train", "n_test"}, default="mean"
-            Of the scores over the folds; or the number of rows trained on (mean over the folds), or scored
-            (in all folds together). Training sets overlap, so ``sd / sqrt(folds)`` is no standard error.
+            Of the scores (or errors) over the folds; or the number of rows trained on (mean over the folds)
+            or scored (in all folds together). Training sets overlap: ``sd / sqrt(folds)`` is no standard
+            error.
 
         Returns
         -------
@@ -83,7 +91,10 @@ class CrossGroupScores:
         """
         check_argument("CrossGroupScores.table", "statistic", statistic, [OneOf(*STATISTICS)])
         column, function = STATISTICS[statistic]
-        rows = self.scores[self.scores["metric"] == check_choice("metric", metric, self.metrics, "metric")]
+        metric = check_choice("metric", metric, self.metrics, "metric")
+        rows = self.scores[self.scores["metric"] == metric]
+        if metric in self.errors:
+            rows = rows.assign(score=-rows["score"])
         wide = rows.pivot_table(index="train", columns="test", values=column, aggfunc=function, dropna=False)
         return wide.reindex(
             index=[name for name in self.groups if name in wide.index],
@@ -112,26 +123,37 @@ class CrossGroupScores:
             If matplotlib is not installed.
         """
         plt = import_pyplot("CrossGroupScores.plot")
+        metric = check_choice("metric", metric, self.metrics, "metric")
+        less_is_better = metric in self.errors
         mean, sd, n_train, n_test = (self.table(metric, statistic) for statistic in STATISTICS)
         if ax is None:
             _, ax = plt.subplots(
                 figsize=(2 + 1.4 * mean.shape[1], 1.2 + 0.9 * mean.shape[0]), layout="constrained"
             )
-        image = ax.imshow(mean, cmap="viridis", aspect="auto")
+        # Bright is good.
+        image = ax.imshow(mean, cmap="viridis_r" if less_is_better else "viridis", aspect="auto")
         middle = np.nanmean([np.nanmin(mean), np.nanmax(mean)])
         for (row, column), value in np.ndenumerate(mean.to_numpy()):
             spread = sd.iat[row, column]
             text = f"{value:.2f}" + ("" if np.isnan(spread) else f" ± {spread:.2f}")
-            color = "white" if value <= middle else "black"
+            is_dark = value > middle if less_is_better else value <= middle
             label = f"{text}\nn = {n_test.iat[row, column]:.0f}"
-            ax.text(column, row, label, ha="center", va="center", color=color, fontsize=9)
+            ax.text(
+                column,
+                row,
+                label,
+                ha="center",
+                va="center",
+                color="white" if is_dark else "black",
+                fontsize=9,
+            )
         ax.set_xticks(range(mean.shape[1]), mean.columns)
         ax.set_yticks(
             range(mean.shape[0]),
             [f"{name} (n = {n:.0f})" for name, n in n_train.mean(axis=1).items()],
         )
         ax.set(xlabel="tested on", ylabel="trained on")
-        ax.figure.colorbar(image, ax=ax, label=check_choice("metric", metric, self.metrics, "metric"))
+        ax.figure.colorbar(image, ax=ax, label=title_of(metric, self.errors))
         return ax
 
     def __repr__(self):
@@ -140,5 +162,8 @@ class CrossGroupScores:
             f"Means over the folds ({self.scores['fold'].nunique()}); a row for what was trained on, "
             "a column for what was tested on"
         )
-        tables = (f"{metric}\n{self.table(metric).round(3).to_string()}" for metric in self.metrics)
+        tables = (
+            f"{title_of(metric, self.errors)}\n{self.table(metric).round(3).to_string()}"
+            for metric in self.metrics
+        )
         return "\n\n".join([head, *tables])

@@ -278,6 +278,34 @@ def test_scoring_alone_scores_the_folds_and_keeps_all(iris):
     assert not hasattr(ensemble.set_params(scoring=None).fit(X, y), "fold_scores_")
 
 
+def test_regression_tells_how_far_the_models_differ(diabetes):
+    X, y = diabetes
+    ensemble = FoldEnsembleRegressor(Ridge(), cv=4).fit(X, np.column_stack([y, 2 * y]))
+    values, std = ensemble.predict(X, return_std=True)
+    np.testing.assert_array_equal(values, ensemble.predict(X))
+    members = [member.predict(X) for member in ensemble.estimators_]
+    np.testing.assert_allclose(std, np.sqrt(np.var(members, axis=0) * 4 / 3))
+    np.testing.assert_allclose(std[:, 1], 2 * std[:, 0])
+
+
+@pytest.mark.parametrize("voting", ["confidence", "most_confident"])
+def test_probabilities_tell_how_far_the_models_differ(iris, voting):
+    X, y = iris
+    ensemble = FoldEnsembleClassifier(GaussianNB(), cv=4, voting=voting).fit(X, y)
+    probabilities, std = ensemble.predict_proba(X, return_std=True)
+    np.testing.assert_array_equal(probabilities, ensemble.predict_proba(X))
+    members = [member.predict_proba(X) for member in ensemble.estimators_]
+    np.testing.assert_allclose(std, np.std(members, axis=0, ddof=1))
+
+
+def test_spread_of_one_model_is_refused(diabetes):
+    ensemble = FoldEnsembleRegressor(Ridge(), n_best=1).fit(*diabetes)
+    with pytest.raises(
+        ValueError, match="return_std needs two models at least, but FoldEnsembleRegressor kept one"
+    ):
+        ensemble.predict(diabetes[0], return_std=True)
+
+
 def test_several_outputs_are_averaged_each(diabetes):
     X, y = diabetes
     both = np.column_stack([y, -y])

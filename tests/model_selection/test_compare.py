@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification, make_regression
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import make_scorer, mean_absolute_error
+from sklearn.metrics import make_scorer, max_error, mean_absolute_error
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 
@@ -199,6 +199,17 @@ def test_routing_sends_params_to_those_that_request_them(rows):
 def test_metrics_are_named_after_scoring(problem, scoring, names):
     comparison = compare_estimators({"a": GaussianNB()}, *problem, cv=2, scoring=scoring)
     assert comparison.metrics == names
+
+
+def test_errors_by_names_of_the_users_own_are_shown_without_their_minus_sign():
+    X, y = make_regression(40, 3, random_state=0)
+    scoring = {"MAE": "neg_mean_absolute_error", "own": make_scorer(max_error, greater_is_better=False)}
+    comparison = compare_estimators({"a": Ridge()}, X, y, cv=3, scoring={**scoring, "R2": "r2"})
+    assert comparison.errors == ["MAE", "own"]
+    scores = comparison.scores.groupby("metric")["score"].mean()
+    assert comparison.table("MAE").loc["a", "mean"] == pytest.approx(-scores["MAE"])
+    assert comparison.table("MAE").loc["a", "mean"] > 0
+    assert comparison.table("R2").loc["a", "mean"] == pytest.approx(scores["R2"])
 
 
 def test_scorer_function_is_named_after_itself(problem):

@@ -277,6 +277,52 @@ def test_plot_draws_where_it_is_told_and_the_metric_it_is_told(comparison):
     plt.close(figure)
 
 
+@pytest.mark.parametrize(
+    ("metric", "errors", "title"),
+    [
+        ("neg_mean_absolute_error", None, "mean absolute error (less is better)"),
+        ("MAE, years", ["MAE, years"], "MAE, years (less is better)"),
+    ],
+)
+def test_errors_are_shown_without_their_minus_sign(comparison, metric, errors, title):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    negative = {name: [-value for value in values] for name, values in {"a": A, "b": B, "c": C}.items()}
+    both = [make_scores(negative, metric=metric), make_scores({"a": A, "b": B}, metric="r2")]
+    shown = Comparison(pd.concat(both), errors=errors)
+    assert shown.errors == [metric]
+    pd.testing.assert_frame_equal(shown.table(metric), comparison.table())
+    assert shown.table(metric).loc["b", "difference"] < 0  # of errors: b errs less
+    assert shown.scores["score"].min() == -0.9  # as scikit-learn gives them
+    assert f"\n{title}\n" in repr(shown)
+    assert "-0.80" not in repr(shown)
+    ax = shown.plot(metric)
+    assert ax.get_xlabel() == f"{title}: folds, mean, 95 % interval"
+    assert min(ax.lines[0].get_xdata()) == 0.7
+    plt.close(ax.figure)
+    assert "less is better" not in shown.plot("r2").get_xlabel()
+    plt.close("all")
+
+
+def test_errors_may_be_none_of_the_metrics(comparison):
+    scores = comparison.scores.assign(metric="neg_entropy")
+    pd.testing.assert_frame_equal(Comparison(scores, errors=[]).table(), comparison.table())
+    with pytest.raises(ValueError, match=r"'errors' parameter of Comparison .* did you mean 'neg_entropy'"):
+        Comparison(scores, errors=["neg_entrpy"])
+
+
+def test_notebook_shows_a_table_for_each_metric_and_escapes_names():
+    scores = make_scores({"<b>a": A, "b & c": B}, metric="neg_max_error")
+    shown = Comparison(pd.concat([scores, make_scores({"<b>a": A, "b & c": B})]))._repr_html_()
+    assert shown.count("<table") == 2
+    assert "<b>max error (less is better)</b>" in shown
+    assert "<b>accuracy</b>" in shown
+    assert "&lt;b&gt;a" in shown
+    assert "b &amp; c" in shown
+    assert "0.800" in shown  # the mean of A
+    assert "p-values after Holm" in shown
+
+
 def test_plot_without_matplotlib_says_what_to_install(comparison, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"Comparison.plot needs matplotlib.*skhyperfusion\[plot\]"):

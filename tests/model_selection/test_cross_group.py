@@ -89,11 +89,12 @@ def test_tables_are_means_and_counts_over_the_folds(rows):
     mean = result.table()
     assert mean.index.tolist() == mean.columns.tolist() == result.groups == ["F", "M", "all"]
     assert mean.index.name, mean.columns.name == ("train", "test")
-    assert mean.loc["M", "F"] == -(6 + 18) / 2
+    assert mean.loc["M", "F"] == (6 + 18) / 2  # the error, without scikit-learn's minus sign
     assert result.table(statistic="sd").loc["M", "F"] == pytest.approx(np.std([6, 18], ddof=1))
     assert result.table(statistic="n_train").loc["all", "F"] == 12
     assert result.table(statistic="n_test").loc["F", "M"] == 12
-    assert "-12.0" in repr(result)
+    assert "mean absolute error (less is better)" in repr(result)
+    assert "-12.0" not in repr(result)
     again = CrossGroupScores(result.scores.drop(columns="fit_seconds"))
     pd.testing.assert_frame_equal(again.table(), mean)
 
@@ -112,7 +113,7 @@ def test_scoring_is_one_metric_or_several(rows, scoring, metrics):
     assert result.metrics == metrics
     assert len(result.scores) == 18 * len(metrics)
     if metrics == ["worst"]:
-        assert result.table("worst").loc["M", "M"] == -(17 + 17) / 2
+        assert result.table("worst").loc["M", "M"] == (17 + 17) / 2
     with pytest.raises(ValueError, match=f"metric='wors' is none of {len(metrics)} metric"):
         result.table("wors")
 
@@ -243,10 +244,17 @@ def test_plot_shows_means_and_numbers_in_each_cell(rows):
     result = cross_group_scores(Recorder(), *rows, cv=HALVES, scoring=["neg_mean_absolute_error", "r2"])
     ax = result.plot()
     texts = {text.get_position(): text.get_text() for text in ax.texts}
-    assert texts[(0, 1)] == f"-12.00 ± {np.std([6, 18], ddof=1):.2f}\nn = 12"  # trained on men, women tested
+    assert texts[(0, 1)] == f"12.00 ± {np.std([6, 18], ddof=1):.2f}\nn = 12"  # trained on men, women tested
     assert [label.get_text() for label in ax.get_yticklabels()] == ["F (n = 6)", "M (n = 6)", "all (n = 12)"]
+    colours = {text.get_position(): text.get_color() for text in ax.texts}
+    assert (colours[(0, 0)], colours[(1, 0)]) == (
+        "black",
+        "white",
+    )  # women's model: right of women, a bright cell
+    assert ax.figure.axes[-1].get_ylabel() == "mean absolute error (less is better)"
     _, ax = pyplot.subplots()
     assert result.plot("r2", ax=ax) is ax
+    assert ax.figure.axes[-1].get_ylabel() == "r2"
     one_fold = cross_group_scores(Recorder(), *rows, cv=HALVES[:1])
     assert "±" not in one_fold.plot().texts[0].get_text()
     pyplot.close("all")
