@@ -24,62 +24,6 @@ def test_folder_when_it_holds_no_dicom_is_refused(tmp_path, as_column):
         ImageLoader().open(as_column(tmp_path / "series"))
 
 
-@pytest.fixture
-def pydicom():
-    return pytest.importorskip("pydicom")
-
-
-@pytest.fixture
-def save_slice(pydicom):
-    """Write one DICOM slice (rows, columns)."""
-
-    def save(path, pixels, *, series="1.2.3", **elements):
-        pixels = np.asarray(pixels)
-        dataset = pydicom.Dataset()
-        dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-        dataset.SOPInstanceUID = pydicom.uid.generate_uid()
-        dataset.SeriesInstanceUID = series
-        dataset.Rows, dataset.Columns = pixels.shape[:2]
-        dataset.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
-        dataset.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
-        if pixels.ndim == 3:
-            dataset.PlanarConfiguration = 0
-        dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
-        dataset.HighBit = dataset.BitsStored - 1
-        dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-        dataset.PixelSpacing = [2.0, 1.5]
-        for name, value in elements.items():
-            setattr(dataset, name, value)
-        dataset.PixelData = pixels.tobytes()
-        dataset.file_meta = pydicom.dataset.FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        path.parent.mkdir(exist_ok=True)
-        pydicom.dcmwrite(path, dataset, enforce_file_format=True)
-        return str(path)
-
-    return save
-
-
-@pytest.fixture
-def save_series(save_slice, tmp_path):
-    """Write axial slices of (columns, rows, slices) under shuffled names, head first."""
-
-    def save(voxels, places=None, name="series", **elements):
-        places = np.arange(voxels.shape[2]) * 3.0 if places is None else places
-        order = np.random.default_rng(0).permutation(voxels.shape[2])
-        for i, number in enumerate(order):
-            save_slice(
-                tmp_path / name / f"IM{i:03d}",
-                voxels[:, :, number].T,
-                ImagePositionPatient=[-10.0, -20.0, float(places[number])],
-                ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
-                **elements,
-            )
-        return str(tmp_path / name)
-
-    return save
-
-
 CT = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
 
 

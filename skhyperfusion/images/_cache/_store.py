@@ -12,6 +12,7 @@ import numpy as np
 
 from skhyperfusion.images._cache._disk import DiskCache
 from skhyperfusion.images._cache._memory import CACHE
+from skhyperfusion.images._formats._content import absent
 from skhyperfusion.images._formats._dicom import series_files
 from skhyperfusion.images._formats._raw import BadImage, RawHeader
 from skhyperfusion.images._formats._readers import find_reader
@@ -44,7 +45,7 @@ class Store:
         """Return the stored header; a file whose reader has none is decoded, and kept."""
         if not isinstance(value, str):
             return self.recipe.stored_header(value)
-        token, identity = find_reader(value).token, self._identity(value)
+        identity, token = self._identity(value), find_reader(value).token  # what is not there has no format
         stored = CACHE.header(f"{token} {identity}", lambda: self._first_header(value))
         return self.recipe.check_size(stored)  # a loader with a higher limit may have left it in the cache
 
@@ -137,7 +138,8 @@ class Store:
         return result
 
     def _key(self, path: str) -> str:
-        text = f"{find_reader(path).token} {self._identity(path)} {self._recipe_key}"
+        identity, token = self._identity(path), find_reader(path).token
+        text = f"{token} {identity} {self._recipe_key}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
     def _plan_key(self, path: str) -> str:
@@ -151,11 +153,10 @@ class Store:
             if stat.S_ISDIR(found.st_mode):
                 return f"{path} {[_state(file, os.stat(file)) for file in series_files(path)]}"
             return f"{path} {_state(path, found)}"
-        except OSError as error:
-            raise BadImage(
-                f"does not exist. Relative paths start at root={self.root!r}; pass ImageLoader(root=...), or "
-                "drop the row."
-            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+            if isinstance(error, BadImage):
+                raise
+            raise BadImage(absent(path, self.root, error)) from error
 
 
 def _state(path: str, found: os.stat_result) -> tuple[str, int, int]:

@@ -1,219 +1,228 @@
-"""DICOM by pydicom (extra ``dicom``): one file, or a folder as one series, in millimetres and RAS+."""
+"""DICOM by pydicom and highdicom (extra ``dicom``): one file, or a folder as one series."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from skhyperfusion._optional import import_optional
-from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage
+from skhyperfusion._wording import quoted, show
+from skhyperfusion.images._formats._content import absent, is_text, mislabelled
+from skhyperfusion.images._formats._dicom_file import (
+    decode,
+    is_dicom,
+    layout,
+    n_channels,
+    n_frames,
+    open_dicom,
+    photometric,
+)
+from skhyperfusion.images._formats._dicom_geometry import direction, numbers, pixel_spacing, place_frames
+from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, unreadable
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_EVEN = 0.05  # of the distance between slices: scanners round positions to hundredths of a millimetre
-
-
-def is_dicom(path: str) -> bool:
-    """Tell whether a file has the mark of DICOM behind its preamble."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(128)
-            return file.read(4) == b"DICM"
-    except OSError:
-        return False
-
-
-def series_files(folder: str) -> list[str]:
-    """Return the files of a series folder that may be its slices, in the order of their names."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != "DICOMDIR")
-    paths = [os.path.join(folder, name) for name in names]
-    return [
-        path for path in paths if os.path.isfile(path) and (path.lower().endswith(".dcm") or is_dicom(path))
-    ]
+# What makes several images of one place, from the commonest.
+_PHASES = (
+    "EchoTime",
+    "EchoNumbers",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "DiffusionBValue",
+    "AcquisitionNumber",
+    "InversionTime",
+    "ImageType",
+    "ConvolutionKernel",
+    "AcquisitionTime",
+    "InstanceNumber",
+)
 
 
 def read_dicom_header(path: str) -> RawHeader:
     """Return shape and affine of a DICOM file or of the series in a folder; decodes no pixels."""
-    datasets = [dataset for _, dataset in _sorted_slices(path)] if os.path.isdir(path) else [_open(path)]
-    return _describe(datasets)
+    if os.path.isdir(path):
+        return _Series(path).header
+    return layout(open_dicom(path))[0]
 
 
 def read_dicom(path: str) -> RawImage:
-    """Return the pixels with the rescale slope and intercept applied, and no window."""
-    if not os.path.isdir(path):
-        dataset = _open(path, pixels=True)
-        header = _describe([dataset])
-        voxels = _pixels(dataset)
-        if header.kind == "volume":
-            # Frames are (slice, row, column, colour...): volumes run along the column first.
-            voxels = np.moveaxis(voxels, [0, 1, 2], [2, 1, 0])
-        return RawImage(voxels, header.affine, header.kind)
-    slices = _sorted_slices(path)
-    header = _describe([dataset for _, dataset in slices])
-    voxels = np.empty(header.shape, dtype=np.float32)
-    for i, (file, _) in enumerate(slices):
-        voxels[:, :, i] = np.swapaxes(_pixels(_open(file, pixels=True)), 0, 1)
-    return RawImage(voxels, header.affine, "volume")
+    """Return the values as the modality means them, without window, overlays or other means of display."""
+    if os.path.isdir(path):
+        series = _Series(path)
+        return RawImage(series.voxels(), series.header.affine, "volume")
+    dataset = open_dicom(path, pixels=True)
+    header, order = layout(dataset)
+    frames = decode(dataset, order)
+    # Frames are (slice, row, column, colour...): volumes run along the column first.
+    voxels = frames[0] if header.kind == "picture" else np.moveaxis(frames, [0, 1, 2], [2, 1, 0])
+    return RawImage(voxels, header.affine, header.kind)
 
 
-def _open(path: str, *, pixels: bool = False) -> Any:
-    pydicom = import_optional("pydicom", "Reading DICOM", extra="dicom")
-    dataset = pydicom.dcmread(path, stop_before_pixels=not pixels)
-    for name in ("Rows", "Columns"):
-        if name not in dataset:
+def series_files(folder: str) -> list[str]:
+    """Return the files of a series folder that are, or should be, its slices, in the order of their names.
+
+    A file that is no DICOM counts where its name ends as those of the slices do and it is no plain text: it
+    is a slice that was damaged or not fetched, and leaving it out would shorten the volume without a word.
+    """
+    names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != "DICOMDIR")
+    paths = [os.path.join(folder, name) for name in names if not os.path.isdir(os.path.join(folder, name))]
+    sound = {path for path in paths if path.lower().endswith(".dcm") or is_dicom(path)}
+    endings = {_ending(path) for path in sound}
+    found = [path for path in paths if path in sound or (_ending(path) in endings and not is_text(path))]
+    for path in found:
+        if not os.path.exists(path):
+            with _naming(path):
+                raise BadImage(absent(path, None, FileNotFoundError()))
+    return found
+
+
+def _ending(path: str) -> str:
+    suffix = os.path.splitext(path)[1].lower()
+    return "" if suffix[1:].isdigit() else suffix  # a part of a number, such as 1.2.840.17
+
+
+class _Series:
+    """The slices of a folder, checked and in the order of their places."""
+
+    def __init__(self, folder: str) -> None:
+        self._files = series_files(folder)
+        self._check_folder(folder)
+        self._headers = []
+        for file in self._files:
+            with _naming(file):
+                self._headers.append(open_dicom(file))
+        self._check_one_series()
+        self._check_alike()
+        first = self._headers[0]
+        order, affine = place_frames(
+            np.array([self._position(i) for i in range(len(self._files))]),
+            direction(first),
+            pixel_spacing(first),
+            (first.Rows, first.Columns),
+            what="a DICOM series",
+            name=self._name,
+            differing=self._differing,
+        )
+        self._files = [self._files[i] for i in order]
+        colours = (3,) if n_channels(first) > 1 else ()
+        shape = (int(first.Columns), int(first.Rows), len(order), *colours)
+        self.header = RawHeader(shape, affine, "volume")
+
+    def voxels(self) -> np.ndarray:
+        """Return the values (column, row, slice), or with a last axis of RGB; one file is open at a time."""
+        voxels = np.empty(self.header.shape, dtype=np.float32)
+        for i, file in enumerate(self._files):
+            with _naming(file):
+                frames = decode(open_dicom(file, pixels=True), np.zeros(1, dtype=int))
+                voxels[:, :, i] = np.swapaxes(frames[0], 0, 1)
+        return voxels
+
+    def _name(self, i: int) -> str:
+        return repr(os.path.basename(self._files[i]))
+
+    def _names(self, positions: list[int]) -> str:
+        return quoted([os.path.basename(self._files[i]) for i in positions], limit=3)
+
+    def _check_folder(self, folder: str) -> None:
+        if not self._files:
+            below = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith("."))
+            pointers = [e.path for e in os.scandir(folder) if e.is_file() and mislabelled(e.path)]
+            said = f" It holds the folders {quoted(below, limit=3)}." if below else ""
+            if pointers:
+                said = f" Its file {os.path.basename(pointers[0])!r} {mislabelled(pointers[0])}"
             raise BadImage(
-                f"is a DICOM file without {name}: it holds no image. Drop the row, or name another file."
+                f"is a folder without DICOM files. Name a file, or the folder of one series.{said}"
             )
-    return dataset
+        if len(self._files) == 1:
+            raise BadImage("is a folder with a single DICOM file. Name that file instead.")
+
+    def _check_one_series(self) -> None:
+        found: dict[str, list[int]] = {}
+        for i, dataset in enumerate(self._headers):
+            found.setdefault(str(dataset.get("SeriesInstanceUID") or ""), []).append(i)
+        if len(found) > 1:
+            uids = sorted(found)
+            told = "; ".join(self._described(uid, found[uid]) for uid in uids[:3])
+            raise BadImage(
+                f"is a folder with {len(uids)} DICOM series; a cell names one. Sort the files into a folder "
+                f"for each (SeriesInstanceUID {', '.join(uids[:2])}{', ...' * (len(uids) > 2)}): "
+                f"{told}."
+            )
+
+    def _described(self, uid: str, positions: list[int]) -> str:
+        dataset = self._headers[positions[0]]
+        kinds = [str(dataset.get(name)) for name in ("Modality", "SeriesDescription") if dataset.get(name)]
+        kinds += ["a localiser"] * _is_localiser(dataset)
+        kinds.append(f"{len(positions)} files")
+        return f"{uid or 'no UID'} ({', '.join(kinds)}: {self._names(positions)})"
+
+    def _check_alike(self) -> None:
+        localisers = [i for i, dataset in enumerate(self._headers) if _is_localiser(dataset)]
+        if 0 < len(localisers) < len(self._headers):
+            raise BadImage(
+                "is a DICOM series with localisers among slices that are not parallel to them (ImageType): "
+                f"{self._names(localisers)}. Remove localisers from the folder."
+            )
+        odd = self._odd(lambda d: (d.Rows, d.Columns, n_channels(d), n_frames(d), photometric(d)))
+        if odd or n_frames(self._headers[0]) != 1:
+            raise BadImage(
+                "is a DICOM series whose files differ in rows, columns, samples or frames: "
+                f"{self._names(odd or [0])} from the others. Name a series of single slices, or one file."
+            )
+        odd = self._odd(lambda d: None if (axes := direction(d)) is None else (axes.round(2) + 0.0).tolist())
+        if odd or direction(self._headers[0]) is None:
+            raise BadImage(
+                "is a DICOM series whose slices are not parallel, or do not tell where they lie "
+                f"(ImageOrientationPatient): {self._names(odd or [0])}. Remove localisers and reports from "
+                "the folder."
+            )
+        odd = self._odd(lambda d: None if (size := pixel_spacing(d)) is None else size.round(4).tolist())
+        if odd:
+            raise BadImage(
+                "is a DICOM series whose files differ in the size of their pixels (PixelSpacing): "
+                f"{self._names(odd)} from the others. Put them into a folder of their own."
+            )
+
+    def _odd(self, read: Any) -> list[int]:
+        """Return the positions of the files that differ from most."""
+        values = []
+        for file, dataset in zip(self._files, self._headers, strict=True):
+            with _naming(file):
+                values.append(repr(read(dataset)))
+        usual = Counter(values).most_common(1)[0][0]
+        return [i for i, value in enumerate(values) if value != usual]
+
+    def _position(self, i: int) -> np.ndarray:
+        with _naming(self._files[i]):
+            position = numbers(self._headers[i], "ImagePositionPatient", 3)
+            if position is None:
+                raise BadImage("does not tell its place (ImagePositionPatient).")
+            return position
+
+    def _differing(self, i: int, j: int) -> str:
+        a, b = self._headers[i], self._headers[j]
+        if a.get("SOPInstanceUID") == b.get("SOPInstanceUID"):
+            return "the same slice twice: one SOPInstanceUID"
+        name = next((name for name in _PHASES if a.get(name) != b.get(name)), None)
+        return "told by no element" if name is None else f"{name} {show(a.get(name))} and {show(b.get(name))}"
 
 
-def _sorted_slices(folder: str) -> list[tuple[str, Any]]:
-    """Return files and headers of the folder's one series, by their place along its normal."""
-    files = series_files(folder)
-    if not files:
-        raise BadImage("is a folder without DICOM files. Name a file, or the folder of one series.")
-    slices = [(file, _open(file)) for file in files]
-    series = sorted({str(dataset.get("SeriesInstanceUID", "")) for _, dataset in slices})
-    if len(series) > 1:
+def _is_localiser(dataset: Any) -> bool:
+    return "LOCALIZER" in list(dataset.get("ImageType") or ())
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Let what is wrong with one file of a series be told with its name."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:  # as a reader's: a damaged file may raise anything
+        what = error if isinstance(error, BadImage) else unreadable(error, file)
         raise BadImage(
-            f"is a folder with {len(series)} DICOM series; a cell names one. Sort the files into a folder "
-            f"for each series (SeriesInstanceUID {series[0]}, {series[1]}, ...)."
-        )
-    if len(slices) == 1:
-        raise BadImage("is a folder with a single DICOM file. Name that file instead.")
-    shapes = {(d.Rows, d.Columns, _n_channels(d), d.get("NumberOfFrames", 1)) for _, d in slices}
-    if len(shapes) > 1 or next(iter(shapes))[3] != 1:
-        raise BadImage(
-            f"is a DICOM series whose files differ in rows, columns, samples or frames: {sorted(shapes)}. "
-            "Name a series of single slices, or one file."
-        )
-    directions = [_orientation(dataset) for _, dataset in slices]
-    if any(d is None or not np.allclose(d, directions[0], atol=1e-3) for d in directions):
-        raise BadImage(
-            "is a DICOM series whose slices are not parallel, or do not tell where they lie "
-            "(ImageOrientationPatient). Remove localisers and reports from the folder."
-        )
-    normal = np.cross(*directions[0])
-    places = [float(np.dot(_position(dataset), normal)) for _, dataset in slices]
-    order = np.argsort(places, kind="stable")
-    _check_even(np.array(places)[order])
-    return [slices[i] for i in order]
-
-
-def _check_even(places: np.ndarray) -> None:
-    steps = np.diff(places)
-    usual = float(np.median(steps))
-    if (steps < 1e-4).any():
-        raise BadImage(
-            f"is a DICOM series with {int((steps < 1e-4).sum())} slices at the same place as another: "
-            "several echoes or time points. Put each into a folder of its own."
-        )
-    if (np.abs(steps - usual) > _EVEN * usual).any():
-        raise BadImage(
-            f"is a DICOM series whose slices are {steps.min():.3g} to {steps.max():.3g} mm apart: some are "
-            "missing. Complete the folder, or drop the row."
-        )
-
-
-def _describe(datasets: Sequence[Any]) -> RawHeader:
-    first = datasets[0]
-    colours = (n,) if (n := _n_channels(first)) > 1 else ()
-    n_frames = int(first.get("NumberOfFrames", 1) or 1)
-    if len(datasets) == 1 and n_frames == 1:
-        return RawHeader((int(first.Rows), int(first.Columns), *colours), _picture_affine(first), "picture")
-    if len(datasets) == 1:
-        positions, direction, spacing = _frames(first, n_frames)
-    else:
-        positions = np.array([_position(dataset) for dataset in datasets])
-        direction, spacing = _orientation(first), _spacing(first)
-    if spacing is None or direction is None:
-        raise BadImage(
-            "does not tell the size of its pixels (PixelSpacing). Save it as NIfTI with the right size."
-        )
-    affine = np.eye(4)
-    affine[:3, 0] = direction[0] * spacing[1]
-    affine[:3, 1] = direction[1] * spacing[0]
-    affine[:3, 2] = (positions[-1] - positions[0]) / (len(positions) - 1)
-    affine[:3, 3] = positions[0]
-    shape = (int(first.Columns), int(first.Rows), len(positions), *colours)
-    return RawHeader(shape, _LPS_TO_RAS @ affine, "volume")
-
-
-def _frames(dataset: Any, n_frames: int) -> tuple[np.ndarray, np.ndarray | None, list[float] | None]:
-    """Return positions, directions and pixel size of an enhanced (multi-frame) object."""
-    groups = list(dataset.get("PerFrameFunctionalGroupsSequence", []))
-    shared = next(iter(dataset.get("SharedFunctionalGroupsSequence", [])), None)
-    if len(groups) != n_frames:
-        raise BadImage(
-            f"is a DICOM file of {n_frames} frames that does not tell where they lie (a film?). Save the "
-            "frame that you want, or the volume as NIfTI."
-        )
-
-    def find(group: Any, sequence: str) -> Any:
-        for holder in (group, shared):
-            if holder is not None and sequence in holder:
-                return holder[sequence][0]
-        return {}
-
-    placed = [find(group, "PlanePositionSequence") for group in groups]
-    if any("ImagePositionPatient" not in place for place in placed):
-        raise BadImage("is a DICOM file whose frames do not tell where they lie. Save the volume as NIfTI.")
-    positions = np.array([_position(place) for place in placed])
-    direction = _orientation(find(groups[0], "PlaneOrientationSequence"))
-    spacing = _spacing(find(groups[0], "PixelMeasuresSequence"))
-    if direction is not None:
-        places = positions @ np.cross(*direction)
-        _check_even(places if places[-1] > places[0] else places[::-1])
-    return positions, direction, spacing
-
-
-def _position(dataset: Any) -> np.ndarray:
-    value = dataset.get("ImagePositionPatient")
-    if value is None or len(value) != 3:
-        raise BadImage("is a DICOM series with a slice that does not tell its place (ImagePositionPatient).")
-    return np.array(value, dtype=float)
-
-
-def _orientation(dataset: Any) -> np.ndarray | None:
-    """Return the directions (2, 3) in which columns and rows are counted."""
-    value = dataset.get("ImageOrientationPatient")
-    return None if value is None or len(value) != 6 else np.array(value, dtype=float).reshape(2, 3)
-
-
-def _spacing(dataset: Any) -> list[float] | None:
-    """Return the distance of rows, and that of columns, in mm."""
-    for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        value = dataset.get(name)
-        if value is not None and len(value) == 2:
-            return [float(v) for v in value]
-    return None
-
-
-def _picture_affine(dataset: Any) -> np.ndarray | None:
-    spacing = _spacing(dataset)
-    return None if spacing is None else np.diag([*spacing, 1.0])
-
-
-def _n_channels(dataset: Any) -> int:
-    colour = dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
-    return 3 if colour else int(dataset.get("SamplesPerPixel", 1) or 1)
-
-
-def _pixels(dataset: Any) -> np.ndarray:
-    from pydicom.pixels import apply_color_lut, apply_rescale, convert_color_space
-
-    voxels = dataset.pixel_array
-    kind = str(dataset.get("PhotometricInterpretation", ""))
-    if kind == "PALETTE COLOR":
-        voxels = apply_color_lut(voxels, dataset)
-    elif kind.startswith("YBR"):
-        voxels = convert_color_space(voxels, kind, "RGB")
-    elif kind == "MONOCHROME1":
-        # Stored with white as 0; turned round, so that bright is bright whatever the device.
-        top = 2 ** int(dataset.BitsStored) - 1 if not dataset.PixelRepresentation else -1
-        voxels = top - voxels.astype(np.int64)
-    if "RescaleSlope" in dataset:
-        voxels = apply_rescale(voxels, dataset)
-    return np.asarray(voxels, dtype=np.float32)
+            f"is a DICOM series whose file {os.path.basename(file)!r} {what} If it is no slice, move it out "
+            "of the folder."
+        ) from error

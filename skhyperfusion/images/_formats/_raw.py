@@ -8,12 +8,27 @@ from typing import Any
 
 import numpy as np
 
+from skhyperfusion.images._formats._content import mislabelled
+
 
 class BadImage(ValueError):
     """What is wrong with one image, without saying which: the caller knows the row, column and path.
 
     The text continues a sentence that begins with the image's name: "does not exist. Pass ...".
     """
+
+
+def unreadable(error: Exception, path: str | None = None) -> BadImage:
+    """Return what to say where a library fails: what the file plainly is, else the library's words."""
+    found = None if path is None else mislabelled(path)
+    if found is not None:
+        return BadImage(found)
+    said = " ".join(str(error).split())[:300] or "no further word"
+    return BadImage(
+        f"cannot be read ({type(error).__name__}: {said}). It is damaged, or of another format than its "
+        "suffix says: restore it, drop the row, or pass skhyperfusion.images.register_reader a function that "
+        "reads it."
+    )
 
 
 @dataclass(frozen=True)

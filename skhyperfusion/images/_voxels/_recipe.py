@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from skhyperfusion.images._fingerprint import fingerprint
-from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, as_raw_header, as_raw_image
+from skhyperfusion.images._formats._raw import (
+    BadImage,
+    RawHeader,
+    RawImage,
+    as_raw_header,
+    as_raw_image,
+    unreadable,
+)
 from skhyperfusion.images._formats._readers import find_reader
 from skhyperfusion.images._voxels import _geometry as geometry
 from skhyperfusion.images._voxels._geometry import Grid
@@ -349,8 +356,4 @@ def called(function: Callable[[Any], Any], value: Any) -> Any:
     except (BadImage, ImportError):  # a library that is not installed is no fault of the file
         raise
     except Exception as error:  # readers meet arbitrary bytes; the caller adds row, column and path
-        said = " ".join(str(error).split())[:300] or "no further word"
-        raise BadImage(
-            f"cannot be read ({type(error).__name__}: {said}). It is damaged, or of another format than its "
-            "suffix says: restore it, or drop the row."
-        ) from error
+        raise unreadable(error, value if isinstance(value, str) else None) from error
