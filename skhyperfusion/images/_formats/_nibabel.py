@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 
+from skhyperfusion.images._formats._content import is_gzip, mislabelled
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, plain_voxels
 
 _PREFIX = 1024  # bytes: more than any of the headers has
@@ -29,7 +30,7 @@ def read_volume_header(path: str) -> RawHeader:
     header = _read_header(path)
     described = _describe(header)
     end, source = _data_end(header), _data_path(path)
-    if not source.lower().endswith((".gz", ".mgz")) and os.path.getsize(source) < end:
+    if not is_gzip(source) and os.path.getsize(source) < end:
         raise BadImage(
             f"is cut short: its header asks for {end} bytes, and there are {os.path.getsize(source)}. "
             "Restore the file, or drop the row."
@@ -44,11 +45,10 @@ def read_volume(path: str) -> RawImage:
     header = _read_header(path)
     described = _describe(header)
     source = _data_path(path)
-    if source.lower().endswith((".gz", ".mgz")):
-        source = io.BytesIO(_gunzip(source, _data_end(header)))
-    proxy = ArrayProxy(source, header)
-    # Records (colours) cannot be cast; everything else is decoded straight to float32.
-    voxels = proxy[...] if proxy.dtype.names else np.asanyarray(proxy, dtype=_decoded_type(proxy.dtype))
+    with io.BytesIO(_gunzip(source, _data_end(header))) if is_gzip(source) else open(source, "rb") as file:
+        proxy = ArrayProxy(file, header)
+        # Records (colours) cannot be cast; everything else is decoded straight to float32.
+        voxels = proxy[...] if proxy.dtype.names else np.asanyarray(proxy, dtype=_decoded_type(proxy.dtype))
     return RawImage(plain_voxels(voxels), described.affine, "volume")
 
 
@@ -83,7 +83,8 @@ def _read_header(path: str):
     from nibabel.spm99analyze import Spm99AnalyzeHeader
 
     path = _header_path(path)
-    opened = gzip.open(path) if path.lower().endswith((".gz", ".mgz")) else open(path, "rb")  # noqa: SIM115
+    # By the mark, not the suffix: plain files named .nii.gz, and packed ones named .nii, are read as well.
+    opened = gzip.open(path) if is_gzip(path) else open(path, "rb")  # noqa: SIM115
     with opened as file:
         prefix = file.read(_PREFIX)
     if path.lower().endswith((".mgh", ".mgz")):
@@ -98,7 +99,8 @@ def _read_header(path: str):
         if len(prefix) >= kind.template_dtype.itemsize and kind.may_contain_header(prefix):
             return _repaired(kind(prefix[: kind.template_dtype.itemsize], check=False))
     raise BadImage(
-        f"does not begin with a NIfTI header ({len(prefix)} bytes read). It is damaged, or of another "
+        mislabelled(path)
+        or f"does not begin with a NIfTI header ({len(prefix)} bytes read). It is damaged, or of another "
         "format: restore it, or drop the row."
     )
 
