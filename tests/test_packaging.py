@@ -69,7 +69,7 @@ def optional_imports():
 
 def test_every_extra_that_a_message_names_installs_the_package():
     found = list(optional_imports())
-    assert {"_optional.py", "_dicom.py", "_augmentation.py"} <= {file for file, _, _ in found}
+    assert {"_optional.py", "_dicom_file.py", "_augmentation.py"} <= {file for file, _, _ in found}
     for file, package, extra in found:
         assert package in [plain(one) for one in groups()[extra]], (
             f"{file}: {extra!r} does not install {package}"
