@@ -57,7 +57,11 @@ def step_row(name, repeats, device, tiny):
     if tiny:
         shape, batch, settings = (16, 16, 16), 4, {**settings, "base_channels": 2}
     network = FusionNetwork(
-        n_tabular_features=n_columns, n_outputs=n_outputs, in_channels=1, spatial_shape=shape, **settings
+        n_tabular_features=n_columns,
+        n_outputs=n_outputs,
+        in_channels=1,
+        spatial_shape=shape,
+        **{"hyper_depth": 1, **settings},
     ).to(device)
     image = torch.randn(batch, 1, *shape, device=device)
     table = torch.randn(batch, n_columns, device=device)

@@ -65,7 +65,7 @@ def build(shape, base_channels, *, looped):
     """Return the network, its external layer looped or not, in torch's memory layout."""
     network = FusionNetwork(
         n_tabular_features=18, n_outputs=3, in_channels=1, spatial_shape=shape,
-        base_channels=base_channels, dropout=DROPOUT,
+        base_channels=base_channels, dropout=DROPOUT, hyper_depth=1,
     )  # fmt: skip
     if looped:
         loop_over_samples(network)

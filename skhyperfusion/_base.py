@@ -1,17 +1,12 @@
 """What the two estimators share: from a table with images to a trained network, and back to predictions."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._engine._augmentation import make_augmentation
@@ -19,9 +14,10 @@ from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._callbacks import ValidationScore
 from skhyperfusion._engine._collapse import warn_if_collapsed
 from skhyperfusion._engine._device import has_room, resolve_precision, seeded, spread_device
-from skhyperfusion._engine._holdout import split_holdout
+from skhyperfusion._engine._holdout import rows_that_weigh, split_holdout
 from skhyperfusion._engine._predict import predict_outputs
-from skhyperfusion._engine._train import train
+from skhyperfusion._engine._train import TrainingSettings, train
+from skhyperfusion._meta import group_codes
 from skhyperfusion._parameters import PARAMETER_RULES, RESERVED_NET_PARAMS
 from skhyperfusion._rules import check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
@@ -44,43 +40,38 @@ class BaseHyperFusion(BaseEstimator):
 
     def _fit(self, X, y, sample_weight, groups):
         check_parameters(self, PARAMETER_RULES | self._own_rules)
-        # Whatever is learned waits until the end: a fit that fails leaves the model of before as it was.
+        # What is learned waits for _store: a fit that fails leaves the model of before as it was.
         header = copy.copy(self)  # is told the names of the columns
         frame = check_table(header, X, reset=not self._continues())
         target = self._new_target()
         values = target.learn(y, frame.index, previous=self._target if self._continues() else None)
-        weight = _check_sample_weight(sample_weight, np.empty((len(frame), 1)), ensure_non_negative=True)
-        if groups is not None:
-            groups = column_or_1d(groups)
-            check_consistent_length(frame, groups)
-        # A row of weight zero counts as absent: it is not even read.
-        kept = np.flatnonzero(weight)
-        if len(kept) < 2:
-            raise ValueError(
-                f"Fitting needs at least 2 rows of positive weight, but n_samples = {len(kept)}."
-            )
-        frame, values, weight = frame.iloc[kept], values[kept], weight[kept]
-        groups = None if groups is None else groups[kept]
-
+        rows = rows_that_weigh(frame, values, sample_weight, groups)
+        roles, rows = self._resolve_columns(rows, has_names=hasattr(header, "feature_names_in_"))
+        fusion = self._effective_fusion(roles, frame.shape[1])
+        encoder = self._encoder if self._continues() else self._new_encoder(roles, fusion)
         random_state = private_random_state(self.random_state)
-        encoder, groups = self._start_encoder(frame, groups, has_names=hasattr(header, "feature_names_in_"))
-        train_rows, valid_rows = self._hold_out(target.strata(values), len(frame), groups, random_state)
-        weight = target.row_weights(values, weight)
-        target.fit(values[train_rows], weight[train_rows])
-        dataset = self._encode_training(encoder, frame, target, values, weight, train_rows, valid_rows)
-        monitor = self._monitor(target, values, valid_rows)
+        rows = self._hold_out(rows, target, random_state)
+        dataset = self._encode_training(encoder, target, rows)
+        monitor = self._monitor(target, rows)
         device = spread_device(self.device)
         with seeded(random_state.randint(2**31), device):
-            module = self._start_network(encoder, target, dataset, train_rows, device, random_state)
-            trained = self._train(
-                module, target, dataset, train_rows, valid_rows, monitor, device, random_state
+            if self._continues():
+                module = copy.deepcopy(self.module_)
+            else:
+                module = self._new_network(fusion, encoder, target, dataset)
+                self._initialize(module, target, dataset, rows, device, random_state)
+            settings = replace(
+                self._training_settings(target, device, random_state),
+                lr_scales=self._lr_scales(module),
+                augmentation=self._augmentation(encoder),
             )
+            trained = self._train(module, dataset, rows, settings, monitor)
         self._store(header, encoder, target, trained)
         if trained.interrupted:
             raise KeyboardInterrupt
         warn_if_collapsed(
             self.module_,
-            dataset.subset(train_rows),
+            dataset.subset(rows.train),
             device=device,
             estimator_name=type(self).__name__,
             lr=self.lr,
@@ -163,11 +154,11 @@ class BaseHyperFusion(BaseEstimator):
     def _continues(self):
         return self.warm_start and hasattr(self, "net_")
 
-    def _start_encoder(self, frame, groups, has_names):
-        """Settle which column plays which part: (RowEncoder, groups)."""
+    def _resolve_columns(self, rows, has_names):
+        """Settle which column plays which part: (ColumnRoles, the rows with their groups)."""
         name = type(self).__name__
         roles = resolve_columns(
-            frame,
+            rows.frame,
             image_columns=self.image_columns,
             group_column=self.group_column,
             has_names=has_names,
@@ -175,59 +166,69 @@ class BaseHyperFusion(BaseEstimator):
             on_no_image="ignore" if self.fusion == "tabular" else "tabular",
         )
         if roles.group is not None:
-            if groups is not None:
+            if rows.groups is not None:
                 raise ValueError(
                     f"{name} got both group_column={self.group_column!r} and groups=: pass one of them."
                 )
-            groups = frame[roles.group].to_numpy()
-        if groups is not None:
-            groups = _group_codes(groups)
-        self._fusion = self.fusion if roles.image else "tabular"
-        if self._fusion != "image" and not roles.tabular:
+            rows = replace(rows, groups=group_codes(rows.frame[roles.group]))
+        return roles, rows
+
+    def _effective_fusion(self, roles, n_features):
+        """Return the fusion that these columns allow: without an image the table stands alone."""
+        fusion = self.fusion if roles.image else "tabular"
+        if fusion != "image" and not roles.tabular:
             raise ValueError(
-                f"fusion={self.fusion!r} needs tabular columns, but X has {frame.shape[1]} feature(s), and "
+                f"fusion={self.fusion!r} needs tabular columns, but X has {n_features} feature(s), and "
                 f"{list(roles.image)} hold images. Pass fusion='image', or add columns."
             )
-        if self._continues():
-            return self._encoder, groups
-        encoder = RowEncoder(
-            image_columns=() if self._fusion == "tabular" else roles.image,
-            tabular_columns=() if self._fusion == "image" else roles.tabular,
+        return fusion
+
+    def _new_encoder(self, roles, fusion):
+        if self.tabular_preprocessor == "default":
+            preprocessor = TabularPreprocessor(image_columns=None)
+        elif self.tabular_preprocessor == "passthrough":
+            preprocessor = None
+        else:
+            preprocessor = clone(self.tabular_preprocessor)
+        return RowEncoder(
+            image_columns=() if fusion == "tabular" else roles.image,
+            tabular_columns=() if fusion == "image" else roles.tabular,
             pixels=roles.pixels,
             image_loader=ImageLoader() if self.image_loader is None else clone(self.image_loader),
-            tabular_preprocessor=self._new_preprocessor(),
+            tabular_preprocessor=preprocessor,
         )
-        return encoder, groups
 
-    def _new_preprocessor(self):
-        if self.tabular_preprocessor == "default":
-            return TabularPreprocessor(image_columns=None)
-        if self.tabular_preprocessor == "passthrough":
-            return None
-        return clone(self.tabular_preprocessor)
-
-    def _hold_out(self, labels, n_rows, groups, random_state):
-        """Rows to train on, and rows that choose the best epoch (None without early stopping)."""
+    def _hold_out(self, rows, target, random_state):
+        """Deal the rows to training and, with early stopping, to the choice of the best epoch."""
+        n_rows = len(rows.frame)
         stops_early = self.early_stopping
         if stops_early == "auto":
             stops_early = n_rows >= MIN_ROWS_EARLY_STOPPING
         if not stops_early:
-            return np.arange(n_rows), None
-        return split_holdout(
-            n_rows, self.validation_fraction, labels=labels, groups=groups, random_state=random_state
+            return replace(rows, train=np.arange(n_rows))
+        train_rows, valid_rows = split_holdout(
+            n_rows,
+            self.validation_fraction,
+            labels=target.strata(rows.values),
+            groups=rows.groups,
+            random_state=random_state,
         )
+        return replace(rows, train=train_rows, valid=valid_rows)
 
-    def _encode_training(self, encoder, frame, target, values, weight, train_rows, valid_rows):
-        source = encoder.open_images(frame, verbose=self.verbose)
+    def _encode_training(self, encoder, target, rows):
+        """Learn from the training rows how rows are encoded, and encode all: a FusionDataset."""
+        weight = target.row_weights(rows.values, rows.weight)
+        target.fit(rows.values[rows.train], weight[rows.train])
+        source = encoder.open_images(rows.frame, verbose=self.verbose)
         if self._continues():
-            tabular = encoder.encode_table(frame, source)
+            tabular = encoder.encode_table(rows.frame, source)
         else:
-            tabular = encoder.fit_table(frame, train_rows, source)
-        for rows in (train_rows, valid_rows):
-            if rows is not None:
-                weight[rows] /= weight[rows].mean()
+            tabular = encoder.fit_table(rows.frame, rows.train, source)
+        for part in (rows.train, rows.valid):
+            if part is not None:
+                weight[part] /= weight[part].mean()
         dtype = torch.float64 if self.precision == "float64" else torch.float32
-        coded = target.encode(values)
+        coded = target.encode(rows.values)
         images = source
         if source is not None and source.fits_in_memory:
             images = torch.from_numpy(source.stack(verbose=self.verbose))
@@ -239,13 +240,19 @@ class BaseHyperFusion(BaseEstimator):
             dtype=dtype,
         )
 
-    def _start_network(self, encoder, target, dataset, train_rows, device, random_state):
-        if self._continues():
-            return copy.deepcopy(self.module_)
+    def _monitor(self, target, rows):
+        """Make what scores the rows held out, or None where their loss does."""
+        if rows.valid is None or self.monitor == "loss":
+            return None
+        name = self.monitor if isinstance(self.monitor, str) else "score"
+        truth = target.original(rows.values[rows.valid])
+        return ValidationScore(target.scorer(self.monitor), target.predictions, truth, f"valid_{name}")
+
+    def _new_network(self, fusion, encoder, target, dataset):
         spec = encoder.image_spec
-        module = FusionNetwork(
+        return FusionNetwork(
             backbone=self.backbone,
-            fusion=self._fusion,
+            fusion=fusion,
             n_tabular_features=0 if dataset.tabular is None else dataset.tabular.shape[1],
             n_outputs=target.n_outputs,
             task=target.task,
@@ -260,29 +267,35 @@ class BaseHyperFusion(BaseEstimator):
             shared_embedding=self.shared_embedding,
             hyper_init=self.hyper_init,
         ).to(dataset.dtype)
-        if self.pretrain_embedding and module.has_embedding:
-            self._pretrain(module, target, dataset, train_rows, device, random_state)
-        if dataset.tabular is not None:  # after the pre-training: the generators' scale is the embedding's
-            table = dataset.tabular[train_rows].to(dataset.dtype)
-            module.initialize(table, sample_weight=dataset.weight[train_rows])
-        return module
 
-    def _pretrain(self, module, target, dataset, train_rows, device, random_state):
-        """Train the embedding on the table of the training rows, with a linear head that is thrown away."""
-        table = FusionDataset(
-            tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
-        )
-        settings = self._training_settings(target, device, random_state)
-        settings["lr"] = max(settings["lr"], PRETRAIN_LR)
-        try:
-            trained = train(
-                module.tabular_network(target.n_outputs),
-                self._held_where_it_fits(table, device).subset(train_rows),
-                max_epochs=self.pretrain_embedding,
-                verbose=self.verbose,
-                stage="embedding, epoch",
-                **settings,
+    def _initialize(self, module, target, dataset, rows, device, random_state):
+        """Pre-train the embedding where asked, then draw the generators for the training rows' table."""
+        if dataset.tabular is None:
+            return
+        if self.pretrain_embedding and module.has_embedding:
+            table = FusionDataset(
+                tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
             )
+            network = module.tabular_network(target.n_outputs)  # its linear head is thrown away
+            settings = self._training_settings(target, device, random_state)
+            self._pretrain(network, self._held_where_it_fits(table, device).subset(rows.train), settings)
+        # After the pre-training: the generators' scale is the embedding's.
+        module.initialize(
+            dataset.tabular[rows.train].to(dataset.dtype), sample_weight=dataset.weight[rows.train]
+        )
+
+    def _pretrain(self, network, train_set, settings):
+        settings = replace(
+            settings,
+            max_epochs=self.pretrain_embedding,
+            lr=max(self.lr, PRETRAIN_LR),
+            callbacks=(),
+            net_params={},
+            compile=False,
+            stage="embedding, epoch",
+        )
+        try:
+            trained = train(network, train_set, settings)
         except FloatingPointError as error:
             error.add_note(
                 "This happened while the embedding was pre-trained "
@@ -292,35 +305,10 @@ class BaseHyperFusion(BaseEstimator):
         if trained.interrupted:
             raise KeyboardInterrupt
 
-    def _monitor(self, target, values, valid_rows):
-        """Make what scores the rows held out, or None where their loss does."""
-        if valid_rows is None or self.monitor == "loss":
-            return None
-        name = self.monitor if isinstance(self.monitor, str) else "score"
-        truth = target.original(values[valid_rows])
-        return ValidationScore(target.scorer(self.monitor), target.predictions, truth, f"valid_{name}")
-
-    def _train(self, module, target, dataset, train_rows, valid_rows, monitor, device, random_state):
-        augmentation = None
-        if dataset.images is not None:
-            spatial_dims = dataset.images.ndim - 3 if isinstance(dataset.images, torch.Tensor) else None
-            augmentation = make_augmentation(self.augmentation, spatial_dims)
-        dataset = self._held_where_it_fits(dataset, device)
-        return train(
-            module,
-            dataset.subset(train_rows),
-            valid_set=None if valid_rows is None else dataset.subset(valid_rows),
-            monitor=monitor,
-            patience=self.n_iter_no_change,
-            max_epochs=self.max_epochs,
-            callbacks=clone(self.callbacks, safe=False),
-            net_params=self._checked_net_params(),
-            augmentation=augmentation,
-            compile=self.compile,
-            lr_scales=self._lr_scales(module),
-            verbose=self.verbose,
-            **self._training_settings(target, device, random_state),
-        )
+    def _train(self, module, dataset, rows, settings, monitor):
+        dataset = self._held_where_it_fits(dataset, settings.device)
+        valid_set = None if rows.valid is None else dataset.subset(rows.valid)
+        return train(module, dataset.subset(rows.train), settings, valid_set=valid_set, monitor=monitor)
 
     def _held_where_it_fits(self, dataset, device):
         """Hold the rows on the device if they fit, unless the user asks for what loads them from a CPU."""
@@ -330,6 +318,30 @@ class BaseHyperFusion(BaseEstimator):
             return dataset
         return dataset.to(device)
 
+    def _training_settings(self, target, device, random_state):
+        """Return how to train for this target; what a network has of its own is to be filled in."""
+        return TrainingSettings(
+            loss=target.loss,
+            n_classes=target.n_classes,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            lr_scales={},
+            optimizer=self.optimizer,
+            weight_decay=self.weight_decay,
+            lr_schedule=self.lr_schedule,
+            patience=self.n_iter_no_change,
+            callbacks=clone(self.callbacks or [], safe=False),
+            net_params=self._checked_net_params(),
+            augmentation=None,
+            device=device,
+            precision=resolve_precision(self.precision, device),
+            compile=self.compile,
+            seed=random_state.randint(2**31),
+            verbose=self.verbose,
+            stage="epoch",
+        )
+
     def _lr_scales(self, module):
         """Return what the learning rate of each generating matrix is multiplied by: name -> factor."""
         scale = self.hyper_lr_scale
@@ -338,19 +350,9 @@ class BaseHyperFusion(BaseEstimator):
             for name, n_read in module.generator_matrices().items()
         }
 
-    def _training_settings(self, target, device, random_state):
-        return {
-            "loss": target.loss,
-            "n_classes": target.n_classes,
-            "lr": self.lr,
-            "batch_size": self.batch_size,
-            "optimizer": self.optimizer,
-            "weight_decay": self.weight_decay,
-            "lr_schedule": self.lr_schedule,
-            "device": device,
-            "precision": resolve_precision(self.precision, device),
-            "seed": random_state.randint(2**31),
-        }
+    def _augmentation(self, encoder):
+        spec = encoder.image_spec
+        return None if spec is None else make_augmentation(self.augmentation, len(spec.shape))
 
     def _checked_net_params(self):
         for name in self.net_params or {}:
@@ -358,7 +360,7 @@ class BaseHyperFusion(BaseEstimator):
                 own = RESERVED_NET_PARAMS[name]
                 hint = "it is made by the estimator" if own is None else f"set the parameter {own!r} instead"
                 raise ValueError(f"net_params of {type(self).__name__} may not set {name!r}: {hint}.")
-        return self.net_params
+        return dict(self.net_params or {})
 
     def _store(self, header, encoder, target, trained):
         """Put what a fit has learned in the place of what one before it had, all at once."""
@@ -412,11 +414,3 @@ class BaseHyperFusion(BaseEstimator):
         tags.input_tags.string = True
         tags.non_deterministic = self.random_state is None
         return tags
-
-
-def _group_codes(groups):
-    """Integer codes of subject ids; a row without an id is a subject of its own."""
-    codes, names = pd.factorize(pd.Series(np.asarray(groups, dtype=object)))
-    alone = codes < 0
-    codes[alone] = len(names) + np.arange(alone.sum())
-    return codes

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
 
 from skhyperfusion._wording import did_you_mean, show
 
@@ -193,6 +194,17 @@ class SequenceOf(Rule):
 def private_random_state(random_state):
     """Return a RandomState; None means fresh entropy: NumPy's global state is neither read nor changed."""
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+def check_sample_weight(sample_weight, n_rows):
+    """Return the weights of rows as floats (n,), none of them negative; 1 each where there are none.
+
+    Examples
+    --------
+    >>> check_sample_weight(None, 3)
+    array([1., 1., 1.])
+    """
+    return _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
 
 
 def check_parameters(estimator, rules: Mapping[str, Sequence[Rule]]):

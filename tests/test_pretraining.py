@@ -26,9 +26,9 @@ class Stages:
         self.calls, self.real = [], base.train
         monkeypatch.setattr(base, "train", self)
 
-    def __call__(self, module, train_set, **settings):
+    def __call__(self, module, train_set, settings, **held_out):
         before = copy.deepcopy(module)
-        trained = self.real(module, train_set, **settings)
+        trained = self.real(module, train_set, settings, **held_out)
         self.calls.append((before, copy.deepcopy(module), train_set, settings))
         return trained
 
@@ -53,7 +53,7 @@ def test_embedding_when_pretrained_goes_on_inside_the_network(arrays, stages, pa
     model = small(**params).fit(X, y)
     (start, learned, _, settings), (network, *_) = stages.calls
     assert isinstance(start, TabularNetwork)
-    assert settings["max_epochs"] == 3
+    assert settings.max_epochs == 3
     embeddings = network.fusion.hypernetwork.embeddings
     assert len(embeddings) == len(learned.embeddings) == (1 if not params else 2)
     for first, then, inside in zip(start.embeddings, learned.embeddings, embeddings, strict=True):
@@ -116,7 +116,7 @@ def test_weights_when_given_move_the_pretrained_embedding(arrays, stages, params
 def test_learning_rate_of_the_pretraining_is_never_that_of_a_large_network(arrays, stages, lr, wanted):
     X, y, _ = arrays
     small(lr=lr).fit(X, y)
-    assert [settings["lr"] for *_, settings in stages.calls] == [wanted, lr]
+    assert [settings.lr for *_, settings in stages.calls] == [wanted, lr]
 
 
 @pytest.mark.parametrize("params", [{"fusion": "concat"}, {"fusion": "image"}, {"hyper_depth": 0}], ids=str)
@@ -166,8 +166,7 @@ def test_verbose_shows_the_epochs_of_the_pretraining(arrays, capsys):
 @pytest.mark.parametrize("n_batches", [1, 4], ids=["first epoch", "second epoch"])
 def test_ctrl_c_during_the_pretraining_ends_the_fit(arrays, stages, monkeypatch, n_batches):
     X, y, _ = arrays
-    model = small().fit(X, y)
-    stages.calls.clear()
+    model = small()
     forward, n_calls = TabularNetwork.forward, []
 
     def interrupted(self, *args, **kwargs):

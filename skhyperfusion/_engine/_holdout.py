@@ -1,12 +1,60 @@
-"""The internal validation split: seeded, stratified for classes, grouped by subject."""
+"""The rows of a fit, and which are held out: seeded, stratified for classes, grouped by subject."""
+
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import (
     GroupShuffleSplit,
     ShuffleSplit,
     StratifiedGroupKFold,
     StratifiedShuffleSplit,
 )
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from skhyperfusion._meta import group_codes
+from skhyperfusion._rules import check_sample_weight
+
+
+@dataclass(frozen=True)
+class FitRows:
+    """The rows of a fit, those of weight zero left out.
+
+    Attributes
+    ----------
+    frame : DataFrame (n, n_features)
+    values : ndarray (n, ...)
+        Of their target.
+    weight : ndarray (n,)
+        Of the user.
+    groups : ndarray (n,) or None
+        Codes of their subjects.
+    train, valid : ndarray of int, or None
+        Positions of the rows to train on, and of those that choose the best epoch (None: the last counts).
+    """
+
+    frame: pd.DataFrame
+    values: np.ndarray
+    weight: np.ndarray
+    groups: np.ndarray | None
+    train: np.ndarray | None = None
+    valid: np.ndarray | None = None
+
+
+def rows_that_weigh(frame, values, sample_weight, groups):
+    """Check weights and groups of the rows of ``fit``, and return those of positive weight: FitRows.
+
+    A row of weight zero counts as absent: it is not even read.
+    """
+    weight = check_sample_weight(sample_weight, len(frame))
+    if groups is not None:
+        groups = column_or_1d(groups)
+        check_consistent_length(frame, groups)
+    kept = np.flatnonzero(weight)
+    if len(kept) < 2:
+        raise ValueError(f"Fitting needs at least 2 rows of positive weight, but n_samples = {len(kept)}.")
+    groups = None if groups is None else group_codes(groups[kept])
+    return FitRows(frame.iloc[kept], values[kept], weight[kept], groups)
 
 
 def split_holdout(n_rows, fraction, *, labels=None, groups=None, random_state):

@@ -1,6 +1,9 @@
 """Train a fusion network, and keep its best epoch."""
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -31,32 +34,63 @@ class TrainedNet:
         self.interrupted = net.interrupted_
 
 
-def train(
-    module,
-    train_set,
-    *,
-    valid_set=None,
-    loss,
-    n_classes=None,
-    max_epochs=100,
-    lr=3e-3,
-    batch_size=16,
-    optimizer="adamw",
-    weight_decay=1e-2,
-    lr_schedule="cosine",
-    monitor=None,
-    patience=None,
-    callbacks=None,
-    net_params=None,
-    augmentation=None,
-    device="cpu",
-    precision="float32",
-    compile=False,
-    lr_scales=None,
-    seed=0,
-    verbose=0,
-    stage="epoch",
-):
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a network is trained. Nothing has a default: those of the estimators are the only ones.
+
+    Attributes
+    ----------
+    loss : str
+        Name among `LOSSES`.
+    n_classes : int or None
+        Number of classes; None where the outputs are none.
+    max_epochs, batch_size : int
+    lr : float
+    lr_scales : dict of str to float
+        Parameters with a learning rate of their own, as a multiple of ``lr``.
+    optimizer, weight_decay, lr_schedule
+        As the estimators take them.
+    patience : int
+        Epochs without a better one before training stops.
+    callbacks : sequence of skorch callbacks
+        Used as they are: clones.
+    net_params : dict
+        Further settings of the skorch net; they win over the ones made here.
+    augmentation : callable or None
+        ``(image, generator) -> image`` for batches of training images.
+    device : torch.device
+    precision : {"float32", "bfloat16", "float64"}
+    compile : bool
+    seed : int
+        Of the order of rows, of the views drawn and of the augmentation.
+    verbose : int
+        A line per epoch when positive.
+    stage : str
+        What a printed line calls an epoch.
+    """
+
+    loss: str
+    n_classes: int | None
+    max_epochs: int
+    batch_size: int
+    lr: float
+    lr_scales: Mapping[str, float]
+    optimizer: str | Callable
+    weight_decay: float
+    lr_schedule: str | Callable | None
+    patience: int
+    callbacks: Sequence
+    net_params: Mapping[str, Any]
+    augmentation: Callable | None
+    device: torch.device
+    precision: str
+    compile: bool
+    seed: int
+    verbose: int
+    stage: str
+
+
+def train(module, train_set, settings, *, valid_set=None, monitor=None):
     """Train a network on a data set, and keep its best epoch.
 
     Parameters
@@ -65,27 +99,15 @@ def train(
         Network; trained in place.
     train_set, valid_set : FusionDataset
         Rows with targets and weights. Without ``valid_set`` the last epoch counts.
-    loss : str
-        Name among `LOSSES`.
-    n_classes : int or None
-        Number of classes; None where the outputs are none.
+    settings : TrainingSettings
+        How.
     monitor : ValidationScore or None
         What tells the best epoch; None: the validation loss.
-    patience : int or None
-        Epochs without a better one before training stops.
-    callbacks : list of skorch callbacks, optional
-        Used as they are: pass clones.
-    net_params : dict, optional
-        Further settings of the skorch net; they win over the ones made here.
-    lr_scales : dict of str to float, optional
-        Parameters with a learning rate of their own, as a multiple of ``lr``.
-    stage : str
-        What a printed line calls an epoch.
 
     Returns
     -------
     TrainedNet
-        With its module on ``device``, in the state of the best epoch.
+        With its module on the CPU, in the state of the best epoch.
 
     Raises
     ------
@@ -97,42 +119,26 @@ def train(
     best = BestEpoch(
         None if valid_set is None else "valid_loss" if monitor is None else monitor.name,
         lower_is_better=monitor is None,
-        patience=patience,
+        patience=settings.patience,
     )
-    n_steps = max_epochs * len(BatchSampler(len(train_set), batch_size))
-    settings = {
-        "criterion": LOSSES[loss],
-        "optimizer": OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer,
-        "optimizer__weight_decay": weight_decay,
-        # With a star: torch.compile and accelerate put a prefix before every name.
-        "optimizer__param_groups": [
-            (f"*{name}", {"lr": lr * scale}) for name, scale in (lr_scales or {}).items() if scale != 1
-        ],
-        "lr": lr,
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
-        "train_split": None if valid_set is None else _Hold(valid_set),
-        "device": str(device),
-        "verbose": 0,
-        **(net_params or {}),
-    }
+    n_steps = settings.max_epochs * len(BatchSampler(len(train_set), settings.batch_size))
     net = FusionNet(
-        _prepare(module, precision),
-        augmentation=augmentation,
-        precision=precision,
-        compile=compile,
-        seed=seed,
-        n_classes=n_classes,
+        _prepare(module, settings.precision),
+        augmentation=settings.augmentation,
+        precision=settings.precision,
+        compile=settings.compile,
+        seed=settings.seed,
+        n_classes=settings.n_classes,
         callbacks=[
             *([] if monitor is None else [("monitor", monitor)]),
             ("best", best),
-            ("log", EpochLog(verbose, stage)),
-            *schedule(lr_schedule, n_steps),
-            *(callbacks or []),
+            ("log", EpochLog(settings.verbose, settings.stage)),
+            *schedule(settings.lr_schedule, n_steps),
+            *settings.callbacks,
         ],
-        **settings,
+        **_of_skorch(settings, valid_set),
     )
-    with freed_memory_kept(device):
+    with freed_memory_kept(settings.device):
         net.fit(train_set)
     if best.state_ is None:
         raise KeyboardInterrupt
@@ -142,6 +148,29 @@ def train(
     trained = TrainedNet(net, pd.DataFrame(map(history_row, epochs)), best.epoch_)
     net.strip()
     return trained
+
+
+def _of_skorch(settings, valid_set):
+    """Return what skorch itself takes of the settings; the user's own win."""
+    optimizer = settings.optimizer
+    return {
+        "criterion": LOSSES[settings.loss],
+        "optimizer": OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer,
+        "optimizer__weight_decay": settings.weight_decay,
+        # With a star: torch.compile and accelerate put a prefix before every name.
+        "optimizer__param_groups": [
+            (f"*{name}", {"lr": settings.lr * scale})
+            for name, scale in settings.lr_scales.items()
+            if scale != 1
+        ],
+        "lr": settings.lr,
+        "max_epochs": settings.max_epochs,
+        "batch_size": settings.batch_size,
+        "train_split": None if valid_set is None else _Hold(valid_set),
+        "device": str(settings.device),
+        "verbose": 0,
+        **settings.net_params,
+    }
 
 
 def _check_finite(best):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from sklearn.utils.validation import _check_sample_weight
 
 from skhyperfusion._engine._losses import LOSSES, row_losses
+from skhyperfusion._rules import check_sample_weight
 from skhyperfusion._table._columns import check_table
 
 
@@ -34,7 +34,7 @@ class ScoredRows:
 
     def __init__(self, estimator, X, y, sample_weight, *, caller, dtype):
         frame = check_table(estimator, X, reset=False)
-        weight = _check_sample_weight(sample_weight, np.empty((len(frame), 1)), ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, len(frame))
         kept = np.flatnonzero(weight)
         if not len(kept):
             raise ValueError(f"{caller} needs a row of positive weight; all {len(frame)} weigh zero.")

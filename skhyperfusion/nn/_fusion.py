@@ -81,7 +81,7 @@ class FusionNetwork(nn.Module):
         shortcut convolution; 'vgg' and other backbones every linear layer of the head. With
         ``fusion='reverse'`` layers of the head, 'head.hidden1' and 'head.output'; None: the first.
         Only used by these two fusions, as are `shared_embedding` and `hyper_init`.
-    hyper_depth : int, default=1
+    hyper_depth : int, default=0
         Layers of the embedding network; 0 feeds the table straight to the generators. With
         ``fusion='reverse'`` it reads the backbone's channels, averaged over positions.
     hyper_width : int, default=32
@@ -132,7 +132,7 @@ class FusionNetwork(nn.Module):
         base_channels=16,
         dropout=0.2,
         external_layers=None,
-        hyper_depth=1,
+        hyper_depth=0,
         hyper_width=32,
         embedding_dim=8,
         shared_embedding=True,

@@ -27,6 +27,7 @@ def make_fusion():
             "in_channels": 2,
             "spatial_shape": SHAPES[spatial_dims],
             "base_channels": 2,
+            "hyper_depth": 1,
             **settings,
         }
         net = FusionNetwork(fusion=fusion, backbone=OWN.get(backbone, backbone), **settings).double()

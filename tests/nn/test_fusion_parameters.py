@@ -132,7 +132,9 @@ def test_further_fusion_is_a_class_and_a_line(monkeypatch, make_fusion):
 
 
 def test_alzheimer_network_of_the_paper_has_the_parameters_counted_by_hand():
-    net = FusionNetwork(n_tabular_features=17, n_outputs=3, in_channels=1, spatial_shape=(64, 96, 64))
+    net = FusionNetwork(
+        n_tabular_features=17, n_outputs=3, in_channels=1, spatial_shape=(64, 96, 64), hyper_depth=1
+    )
     stem = 27 * 16 + 2 * 16
     blocks = 0
     for n_in, n_out in [(16, 32), (32, 64), (64, 128), (128, 256)]:
@@ -150,7 +152,7 @@ def test_alzheimer_network_of_the_paper_has_the_parameters_counted_by_hand():
 def test_brain_age_network_of_the_paper_has_the_parameters_counted_by_hand():
     net = FusionNetwork(
         backbone="vgg", n_tabular_features=2, n_outputs=1, in_channels=1, spatial_shape=(84, 116, 92),
-        embedding_dim=1, shared_embedding=False,
+        hyper_depth=1, embedding_dim=1, shared_embedding=False,
     )  # fmt: skip
     convolutions = [(1, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64)]
     backbone = sum(27 * n_in * n_out + n_out for n_in, n_out in convolutions) + 2 * (16 + 32 + 64)
