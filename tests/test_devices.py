@@ -1,5 +1,9 @@
 """Where the rows of a fit are held, and how they get to a GPU, as far as one can tell without one."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,3 +92,24 @@ def test_rows_to_predict_are_read_ahead_for_a_gpu(device):
     blocks = _inference._blocks(_rows(), 3, torch.device(device))
     assert isinstance(blocks, ReadAhead) == (device == "cuda")
     assert [len(block["tabular"]) for block in blocks] == [3, 3, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_seeded_when_forked_while_a_thread_fits_is_free_in_the_child():
+    code = (
+        "import os, threading, torch\n"
+        "from skhyperfusion._engine import _device\n"
+        "begun, ended = threading.Event(), threading.Event()\n"
+        "def fit():\n"
+        "    with _device.seeded(0, torch.device('cpu')):\n"
+        "        begun.set(); ended.wait()\n"
+        "thread = threading.Thread(target=fit); thread.start(); begun.wait()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os._exit(0 if _device._seeded_region.acquire(timeout=2) else 1)\n"
+        "status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+        "ended.set(); thread.join()\n"
+        "raise SystemExit(status)\n"
+    )
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0

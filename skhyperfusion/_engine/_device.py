@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import os
 import threading
 import warnings
 
@@ -13,6 +14,16 @@ RESIDENT_SHARE = 1 / 4
 
 # Dropout draws from torch's global generator, so two seeded fits in one process take turns.
 _seeded_region = threading.RLock()
+
+
+def _renew_lock():
+    """Free, in a forked child, what a thread that fits in the parent holds there."""
+    global _seeded_region
+    _seeded_region = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextlib.contextmanager
