@@ -24,6 +24,9 @@ _MARGIN = (
     0.1  # how far below zero a correlation must lie: of 40 brains of IXI, 2 in 100 then lie there wrongly
 )
 _LEAST = 0.1  # the least correlation of most images with the others that says anything
+MOST_TURNED = (
+    0.1  # a larger part is another kind of head (a lesion on the other side), not a fault of headers
+)
 _N_ERRORS = 4.0  # and how many standard errors it must lie above zero
 
 

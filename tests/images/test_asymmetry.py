@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skhyperfusion.datasets import make_brain_cohort
 from skhyperfusion.images import check_images
 from skhyperfusion.images._asymmetry import against_the_others, asymmetry
 
@@ -57,6 +58,17 @@ def test_report_when_scans_are_turned_names_them(heads, as_study):
 
 def test_report_when_nothing_is_turned_names_none(heads, as_study):
     assert swapped(check_images(as_study(heads))) == []
+
+
+def test_report_when_many_are_asymmetric_the_other_way_takes_them_for_another_kind(heads, as_study):
+    assert swapped(check_images(as_study(heads, turned=range(0, 40, 5)))) == []
+    assert len(swapped(check_images(as_study(heads, turned=range(4))))) == 4
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (24, 24, 24)])
+def test_report_when_our_own_cohort_is_looked_at_raises_no_alarm(shape):
+    cohort = make_brain_cohort(60, shape=shape, random_state=0)
+    assert len(swapped(check_images(cohort.frame, image_columns="t1w"))) <= 1
 
 
 def test_report_when_stored_from_left_to_right_goes_by_the_header(heads, as_study, save_nifti):

@@ -93,6 +93,24 @@ def test_report_when_voxels_are_odd_flags_them(study, save_nifti):
     assert np.isfinite(report.loc["p0", "mean"])
 
 
+def test_report_when_shown_in_a_cell_begins_with_its_summary(study, save_nifti, volume):
+    study.loc["p3", "t1"] = save_nifti(0 * volume, "empty.nii")
+    report = check_images(study)
+    shown = report._repr_html_()
+    assert shown.startswith(f"<pre>{len(report)} images, ")
+    assert shown.count("<tr") == 1 + 1  # the head, and the row that is flagged
+    assert "every voxel is 0: 1 image: &#x27;p3&#x27;" in shown
+    assert "<table" not in check_images([np.eye(4), 2 * np.eye(4)])._repr_html_()
+    assert report[["column"]]._repr_html_().startswith("<div>")
+    del report["kinds"]
+    assert report._repr_html_().startswith("<div>")
+
+
+def test_report_when_no_column_is_named_says_what_to_pass(study):
+    with pytest.raises(ValueError, match=r"image_columns=None\) names no column.*'auto', a name"):
+        check_images(study, image_columns=None)
+
+
 def test_report_when_images_repeat_finds_copies_and_mirror_images(study, save_nifti):
     voxels = nib.load(study.loc["p0", "t1"]).get_fdata()
     # The same scan stored the other way round is a copy; the same header on mirrored voxels is not.
