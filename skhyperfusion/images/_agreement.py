@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from skhyperfusion._wording import listing
 from skhyperfusion.images._image_cells import Bad, Cell
 from skhyperfusion.images._spec import ImageSpec
-from skhyperfusion.images._voxels._recipe import Header
+from skhyperfusion.images._voxels._recipe import Plan
 
 # A voxel a twentieth longer is a brain a twentieth larger; scanners' rounding stays far below.
 SPACING_TOLERANCE = 0.05
+_TOLD_CUT = 0.1
 
 
-def agree(headers: Sequence[Header], n_columns: int, intensity: str) -> ImageSpec:
-    """Return what most images are; `strangers` names the others."""
-    usual = Counter((h.n_channels, h.n_views, h.shape) for h in headers).most_common(1)[0][0]
-    alike = [h for h in headers if (h.n_channels, h.n_views, h.shape) == usual]
-    spacings = Counter(h.spacing for h in alike if h.spacing is not None).most_common(1)
-    orientations = Counter(h.orientation for h in alike if h.orientation is not None).most_common(1)
+def most_common_spec(plans: Sequence[Plan], n_columns: int, intensity: str) -> ImageSpec:
+    """Return what most images are; `mismatches` names the others."""
+    usual = Counter((p.n_channels, p.n_views, p.shape) for p in plans).most_common(1)[0][0]
+    alike = [p for p in plans if (p.n_channels, p.n_views, p.shape) == usual]
+    spacings = Counter(p.spacing for p in alike if p.spacing is not None).most_common(1)
+    orientations = Counter(p.orientation for p in alike if p.orientation is not None).most_common(1)
     return ImageSpec(
         shape=usual[2],
         n_channels=usual[0] * n_columns,
@@ -31,57 +34,76 @@ def agree(headers: Sequence[Header], n_columns: int, intensity: str) -> ImageSpe
     )
 
 
-def strangers(
-    cells: Sequence[Cell], headers: Sequence[Header], spec: ImageSpec, n_columns: int, *, fitted: bool
+def mismatches(
+    cells: Sequence[Cell], plans: Sequence[Plan], spec: ImageSpec, n_columns: int, *, fitted: bool
 ) -> list[Bad]:
     """Return the images that differ from `spec`, each with what differs and what to do."""
-    theirs = "the model was fitted on" if fitted else "most images here are"
-    bad = []
-    for cell, header in zip(cells, headers, strict=True):
-        what = _difference(header, spec, n_columns, theirs)
-        if what is not None:
-            bad.append(Bad(cell, what))
-    return bad
+    found = [_difference(plan, spec, n_columns, fitted) for plan in plans]
+    return [Bad(cell, what) for cell, what in zip(cells, found, strict=True) if what is not None]
 
 
-def _difference(header: Header, spec: ImageSpec, n_columns: int, theirs: str) -> str | None:
-    shape = header.shape
+def warn_of_cut(cells: Sequence[Cell], plans: Sequence[Plan]) -> None:
+    """Say which images are cut or filled by more than a tenth along an axis to have a model's shape."""
+    rows = []
+    for cell, plan in zip(cells, plans, strict=True):
+        if plan.uncut is not None and plan.shape is not None:
+            change = np.abs(np.log(np.divide(plan.uncut, plan.shape)))
+            if (change > _TOLD_CUT).any():
+                rows.append((cell.row, plan.uncut))
+    if rows:
+        warnings.warn(
+            f"The field of view of {listing([row for row, _ in rows])} differs by more than a tenth from "
+            f"that of the images that the model was fitted on ({rows[0][1]} voxels first). It is cut, or "
+            "filled with zeros, around the centre; look at these images.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _difference(plan: Plan, spec: ImageSpec, n_columns: int, fitted: bool) -> str | None:
+    theirs = "the model was fitted on images" if fitted else "most images here are"
+    shape, n_channels = plan.shape, _count(spec.n_channels // n_columns, "channel")
     if shape is not None and len(shape) != spec.spatial_dims:
+        theirs = "the model was fitted on" if fitted else "most images here are"
         return (
             f"is a {len(shape)}-D image of shape {shape}; {theirs} {spec.spatial_dims}-D, of shape "
             f"{spec.shape}. Drop the row, or read the right files."
         )
-    n_channels = spec.n_channels // n_columns
-    if header.n_channels != n_channels:
-        hint = (
-            "channels='grey' or channels='rgb'"
-            if {header.n_channels, n_channels} == {1, 3}
-            else "channels=..."
+    if plan.n_channels != spec.n_channels // n_columns:
+        is_colour = {plan.n_channels, spec.n_channels // n_columns} == {1, 3}
+        advice = _advice(
+            fitted,
+            "channels='grey' or channels='rgb'" if is_colour else "channels=...",
+            by_hand=f"convert it to {n_channels}",
         )
-        return (
-            f"has {_count(header.n_channels, 'channel')}; {theirs} of {_count(n_channels, 'channel')}. Pass "
-            f"ImageLoader({hint}), or drop the row."
-        )
+        return f"has {_count(plan.n_channels, 'channel')}; {theirs} of {n_channels}. {advice}"
     if shape is not None and shape != spec.shape:
-        return (
-            f"has shape {shape}; {theirs} of shape {spec.shape}. Pass ImageLoader(shape=...) to resample "
-            "all images to one shape, or drop the row."
+        advice = _advice(
+            fitted, "shape=...", "bring it to that shape", " to resample all images to one shape"
         )
-    if header.n_views != spec.n_views:
-        return f"gives {header.n_views} views; {theirs} of {spec.n_views}. Change ImageLoader's crop."
-    if header.spacing is not None and spec.spacing not in (None, header.spacing):
-        ratio = np.divide(header.spacing, spec.spacing)
+        return f"has shape {shape}; {theirs} of shape {spec.shape}. {advice}"
+    # Where `crop` looks at the voxels, only reading tells shape and number of views.
+    if shape is not None and plan.n_views != spec.n_views:
+        return f"gives {plan.n_views} views; {theirs} of {spec.n_views}. Change ImageLoader's crop."
+    if plan.spacing is not None and spec.spacing not in (None, plan.spacing):
+        ratio = np.divide(plan.spacing, spec.spacing)
         if (np.abs(np.log(ratio)) > SPACING_TOLERANCE).any():
-            return (
-                f"has voxels of {_millimetres(header.spacing)}; {theirs} of {_millimetres(spec.spacing)}. "
-                "Pass ImageLoader(spacing=...) to resample all images, or drop the row."
-            )
-    if header.orientation is not None and spec.orientation not in (None, header.orientation):
-        return (
-            f"is oriented {header.orientation}; {theirs} {spec.orientation}. Pass "
-            "ImageLoader(orientation='RAS') to turn all images alike, or drop the row."
-        )
+            theirs = "the model was fitted on those" if fitted else "most images here are"
+            advice = _advice(fitted, "spacing=...", "resample it", " to resample all images")
+            wanted = _millimetres(spec.spacing)
+            return f"has voxels of {_millimetres(plan.spacing)}; {theirs} of {wanted}. {advice}"
+    if plan.orientation is not None and spec.orientation not in (None, plan.orientation):
+        theirs = "the model was fitted on images that are" if fitted else "most images here are"
+        advice = _advice(fitted, "orientation='RAS'", "turn it", " to turn all images alike")
+        return f"is oriented {plan.orientation}; {theirs} {spec.orientation}. {advice}"
     return None
+
+
+def _advice(fitted: bool, parameter: str, by_hand: str, purpose: str = "") -> str:
+    """Say what to do: a model that is fitted can only be given other images, or be fitted anew."""
+    if fitted:
+        return f"Drop the row, or {by_hand}; a model fitted with ImageLoader({parameter}) takes it as it is."
+    return f"Pass ImageLoader({parameter}){purpose}, or drop the row."
 
 
 def _count(n: int, noun: str) -> str:

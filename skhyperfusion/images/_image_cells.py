@@ -139,7 +139,7 @@ def raise_bad(bad: Sequence[Bad], limit: int = 5) -> None:
     raise ValueError(text) from bad[0].cause
 
 
-def attempt(
+def collect_bad(
     function: Callable[..., Any], cells: Sequence[Cell], *others: Sequence[Any], mapper: Callable = map
 ) -> tuple[list[Any], list[Bad]]:
     """Call ``function(cell, *other)`` for every cell; return the results, and the bad cells apart."""

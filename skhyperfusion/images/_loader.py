@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from numbers import Real
 
 import numpy as np
@@ -10,14 +11,14 @@ from sklearn.base import BaseEstimator
 
 from skhyperfusion._rules import Callable, InstanceOf, Nothing, Number, OneOf, SequenceOf, check_parameters
 from skhyperfusion._wording import listing
-from skhyperfusion.images._agreement import agree, strangers
+from skhyperfusion.images._agreement import mismatches, most_common_spec, warn_of_cut
 from skhyperfusion.images._cache._disk import DiskCache
-from skhyperfusion.images._cache._memory import machine_memory
+from skhyperfusion.images._cache._memory import memory_share
 from skhyperfusion.images._cache._store import Store
-from skhyperfusion.images._image_cells import Cell, attempt, pixel_cells, raise_bad, read_cells
+from skhyperfusion.images._image_cells import collect_bad, pixel_cells, raise_bad, read_cells
 from skhyperfusion.images._source import ImageSource, threads
 from skhyperfusion.images._voxels._intensity import check_intensity, intensity_name
-from skhyperfusion.images._voxels._recipe import Header, Recipe
+from skhyperfusion.images._voxels._recipe import Recipe
 
 _SPACING = Number(float, 0, closed="neither")
 _RULES = {
@@ -55,7 +56,8 @@ class ImageLoader(BaseEstimator):
         stretched to it. A volume with one slice is read as a 2-D picture where this has two numbers.
         None: images must have one shape already.
     spacing : float or tuple of float, default=None
-        Size of a voxel in mm, along each axis after turning. None: as stored.
+        Size of a voxel in mm, along each axis after turning. None: as stored. Without `shape`, the images of
+        a fit must have one field of view; those of a prediction are cut, or filled with zeros, to it.
     orientation : str, default="RAS"
         The axes' directions, for volumes with an affine (files and nibabel images): "RAS" runs to the
         right, to anterior, to superior. The closest of the 48 is taken, oblique scans are not rotated.
@@ -79,10 +81,11 @@ class ImageLoader(BaseEstimator):
     missing : {"raise", "zeros"}, default="raise"
         What an absent path (None, NaN) means: an error, or an image of zeros and a flag for the table.
     memory : "auto" or int, default="auto"
-        Bytes of decoded images that the process keeps; "auto": a quarter of the machine's memory, or none
-        with a `cache_dir`, from which images are mapped. 0: none.
+        Bytes of decoded images that the process keeps; "auto": a quarter of the machine's memory, in worker
+        processes divided by their number, or none with a `cache_dir`, from which images are mapped. 0: none.
     cache_dir : path, default=None
         Folder for decoded images, shared by processes and runs; made private to the user. None: no files.
+        Images of callables that cannot be told apart (holding a lock, say) are not written, with a warning.
     max_voxels : int, default=134217728
         Larger images are refused, before anything is decoded.
 
@@ -151,7 +154,9 @@ class ImageLoader(BaseEstimator):
         ImageSource
         """
         self._check_parameters()
-        store = self._store()
+        # With `spacing` alone the first images decide the shape; later ones are cut or filled to it.
+        window = spec.shape if spec is not None and self.spacing is not None and self.shape is None else None
+        store = self._store(window)
         if pixels:
             rows = pixel_cells(cells, self.shape, self.channels, self.missing)
         else:
@@ -160,21 +165,24 @@ class ImageLoader(BaseEstimator):
         found = [cell for row in rows for cell in row if cell.value is not None]
         if not found and spec is None:
             raise ValueError(f"None of the {len(rows)} rows has an image, so their shape cannot be known.")
-
-        def plan(cell: Cell) -> Header:
-            return store.plan(cell.value, decode=spec is None)
-
-        planned = [store.planned(cell.value) for cell in found]
-        new = [cell for cell, header in zip(found, planned, strict=True) if header is None]
-        with threads(None, new, verbose=verbose, what="Opening images") as mapper:
-            headers, bad = attempt(plan, new, mapper=mapper)
-        raise_bad(bad)
-        rest = iter(headers)
-        headers = [next(rest) if header is None else header for header in planned]
+        plans = self._plan(store, found, spec is None, verbose)
         n_columns = len(rows[0]) if rows else 1
-        expected = agree(headers, n_columns, intensity_name(self.intensity)) if spec is None else spec
-        raise_bad(strangers(found, headers, expected, n_columns, fitted=spec is not None))
-        return ImageSource(rows, expected, store, warn_empty=not pixels)
+        fitted = spec is not None
+        if not fitted:
+            spec = most_common_spec(plans, n_columns, intensity_name(self.intensity))
+        raise_bad(mismatches(found, plans, spec, n_columns, fitted=fitted))
+        warn_of_cut(found, plans)
+        return ImageSource(rows, spec, store, warn_empty=not pixels)
+
+    def _plan(self, store, cells, decode, verbose):
+        """Return what each image will be; those that this process has not planned before in threads."""
+        known = [store.known_plan(cell.value) for cell in cells]
+        new = [cell for cell, plan in zip(cells, known, strict=True) if plan is None]
+        with threads(None, new, verbose=verbose, what="Opening images") as mapper:
+            made, bad = collect_bad(lambda cell: store.plan(cell.value, decode=decode), new, mapper=mapper)
+        raise_bad(bad)
+        rest = iter(made)
+        return [next(rest) if plan is None else plan for plan in known]
 
     def _check_parameters(self):
         check_parameters(self, _RULES)
@@ -192,24 +200,33 @@ class ImageLoader(BaseEstimator):
                 "shapes differ. Pass shape=... as well."
             )
 
-    def _store(self):
+    def _store(self, window):
         recipe = Recipe(
-            shape=_plain(self.shape, int),
-            spacing=_plain(self.spacing, float),
+            shape=_as_plain(self.shape, int),
+            spacing=_as_plain(self.spacing, float),
             orientation=self.orientation,
-            crop=_plain(self.crop, int),
-            bilateral=_plain(self.bilateral, int),
-            intensity=_plain(self.intensity, float),
-            channels=_plain(self.channels, int),
+            crop=_as_plain(self.crop, int),
+            bilateral=_as_plain(self.bilateral, int),
+            intensity=_as_plain(self.intensity, float),
+            channels=_as_plain(self.channels, int),
             max_voxels=int(self.max_voxels),
         )
         memory = self.memory
         if isinstance(memory, str):
-            memory = machine_memory() // 4 if self.cache_dir is None else 0
+            memory = memory_share() if self.cache_dir is None else 0
         disk = None if self.cache_dir is None else DiskCache(self.cache_dir)
         if disk is not None:
             disk.create()
-        return Store(recipe, self.root, int(memory), disk)
+        store = Store(recipe, self.root, int(memory), disk, window)
+        if disk is not None and store.disk is None:
+            warnings.warn(
+                "The function given as ImageLoader(crop=...) or (intensity=...) holds something that cannot "
+                "be pickled, so that it cannot be told from others: its images are not written to cache_dir, "
+                "and decoded anew for each fit. Pass a function that holds nothing of this kind.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return store
 
     def _check_missing(self, rows):
         if self.missing == "zeros":
@@ -224,8 +241,8 @@ class ImageLoader(BaseEstimator):
             )
 
 
-def _plain(value, kind):
+def _as_plain(value, kind):
     """Return numbers as Python's own and sequences as tuples, so that equal parameters are equal in keys."""
     if isinstance(value, list | tuple | np.ndarray):
-        return tuple(_plain(item, kind) for item in value)
+        return tuple(_as_plain(item, kind) for item in value)
     return kind(value) if isinstance(value, Real) else value

@@ -18,7 +18,7 @@ from skhyperfusion._wording import listing
 from skhyperfusion.images._cache._derived import derived
 from skhyperfusion.images._cache._store import Store
 from skhyperfusion.images._formats._raw import BadImage
-from skhyperfusion.images._image_cells import Cell, attempt, raise_bad
+from skhyperfusion.images._image_cells import Cell, collect_bad, raise_bad
 from skhyperfusion.images._spec import ImageSpec
 
 
@@ -42,6 +42,7 @@ class ImageSource:
         self._rows = rows
         self._store = store
         self._warn_empty = warn_empty
+        self._told: set[Any] = set()  # rows of empty images; the views of some rows share it
         self.spec = spec
         self.missing = np.array([any(cell.value is None for cell in row) for row in rows], dtype=bool)
 
@@ -125,7 +126,7 @@ class ImageSource:
     def _read(self, indices: Iterable[int], n_threads: int | None, verbose: int) -> np.ndarray:
         rows = [self._rows[int(i)] for i in indices]
         out = np.empty((len(rows), *self._image_shape), dtype=np.float32)
-        cells, places = [], []
+        cells, places, empty = [], [], []
         for image, row in zip(out, rows, strict=True):
             width = self.spec.n_channels // len(row)
             for column, cell in enumerate(row):
@@ -133,34 +134,49 @@ class ImageSource:
                 known = self._store.cached(cell.value)
                 if cell.value is None:
                     place[...] = 0
-                elif known is not None and known.shape == place.shape:
-                    place[...] = known
+                elif known is not None and known.image.shape == place.shape:
+                    place[...] = known.image
+                    empty += [cell] * known.is_empty
                 else:
                     cells.append(cell)
                     places.append(place)
         with threads(n_threads, cells, verbose=verbose, what="Reading images") as mapper:
-            empty, bad = attempt(self._fill, cells, places, mapper=mapper)
+            found, bad = collect_bad(self._fill, cells, places, mapper=mapper)
         raise_bad(bad)
-        empty = [row for row in empty if row is not None]
-        if empty and self._warn_empty:
-            warnings.warn(
-                f"Every voxel is 0 in the images of {listing([row for (row,) in empty])}. Look at the "
-                "files; such images tell a network nothing.",
-                UserWarning,
-                stacklevel=3,
-            )
+        self._tell_empty(empty + [cell for cell in found if cell is not None])
         return out
 
-    def _fill(self, cell: Cell, place: np.ndarray) -> tuple | None:
-        """Write one image into its place; return its row if it is empty."""
-        image, is_empty = self._store.image(cell.value)
-        if image.shape != place.shape:
+    def _fill(self, cell: Cell, place: np.ndarray) -> Cell | None:
+        """Write one image into its place; return the cell if every voxel is 0."""
+        decoded = self._store.image(cell.value)
+        if decoded.image.shape[0] != place.shape[0]:
             raise BadImage(
-                f"gives an image of shape {image.shape} (views, channels, axes), and the others give "
+                f"gives {_views(decoded.image)}, and the others give {_views(place)}. Let ImageLoader's crop "
+                "return as many boxes for every image."
+            )
+        if decoded.image.shape != place.shape:
+            raise BadImage(
+                f"gives an image of shape {decoded.image.shape} (views, channels, axes), and the others give "
                 f"{place.shape}. Pass ImageLoader(shape=...) to resample all images to one shape."
             )
-        place[...] = image
-        return (cell.row,) if is_empty else None
+        place[...] = decoded.image
+        return cell if decoded.is_empty else None
+
+    def _tell_empty(self, cells: Sequence[Cell]) -> None:
+        """Warn of images without content, of each row once, whether they were decoded or kept."""
+        rows = list(dict.fromkeys(cell.row for cell in cells if cell.row not in self._told))
+        if rows and self._warn_empty:
+            self._told.update(rows)
+            warnings.warn(
+                f"Every voxel is 0 in the images of {listing(rows)}. Look at the files; such images tell a "
+                "network nothing.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def _views(image: np.ndarray) -> str:
+    return f"{image.shape[0]} view{'s' * (image.shape[0] != 1)}"
 
 
 @contextmanager

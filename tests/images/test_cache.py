@@ -1,5 +1,7 @@
 import errno
+import functools
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -7,13 +9,15 @@ import time
 import warnings
 
 import joblib
+import nibabel as nib
 import numpy as np
 import pytest
 
 from skhyperfusion.images import ImageLoader, cache_info, clear_cache
 from skhyperfusion.images._cache import _disk as disk
-from skhyperfusion.images._cache._memory import CACHE, ImageCache, machine_memory
-from skhyperfusion.images._voxels._recipe import Recipe
+from skhyperfusion.images._cache._memory import CACHE, ImageCache, machine_memory, n_workers
+from skhyperfusion.images._formats._raw import RawHeader
+from skhyperfusion.images._voxels._recipe import Decoded, Recipe
 
 NBYTES = 480 * 4  # of one image of the `volume` fixture
 
@@ -133,6 +137,7 @@ def test_memory_when_full_drops_the_least_recently_used(scans, logged):
 
 
 def test_memory_when_auto_is_a_quarter_of_the_machine(scans):
+    assert n_workers() == 1
     assert ImageLoader().open(scans)._store.memory == machine_memory() // 4
     assert ImageLoader(memory=5).open(scans)._store.memory == 5
     assert ImageLoader().open(scans).fits_in_memory
@@ -156,6 +161,11 @@ def test_memory_when_threads_ask_together_decodes_once(scans, logged):
     assert logged.count == 4
 
 
+def decoded(n_values):
+    """An image of 4 * n_values bytes."""
+    return Decoded(np.zeros(n_values, np.float32), RawHeader((n_values,)), False)
+
+
 def test_image_cache_when_used_from_threads_keeps_its_bound():
     cache = ImageCache()
 
@@ -165,15 +175,56 @@ def test_image_cache_when_used_from_threads_keeps_its_bound():
             key = str(rng.integers(20))
             with cache.claim(key):
                 if cache.get(key) is None:
-                    cache.put(key, np.zeros(rng.integers(1, 50), np.float32), 400)
+                    cache.put(key, decoded(int(rng.integers(1, 50))), int(rng.choice([200, 400])))
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert cache.nbytes == sum(image.nbytes for image in cache._images.values()) <= 400
+    kept = [one.image.nbytes for images in cache._images.values() for one in images.values()]
+    assert cache.nbytes == sum(kept) <= 400
     assert not cache._busy
+
+
+def test_memory_when_a_loader_has_little_leaves_the_others_images(scans, logged):
+    roomy = ImageLoader(intensity=logged).open(scans)
+    roomy.stack()
+    small = ImageLoader(shape=(3, 3, 3), memory=2 * 27 * 4).open(scans)
+    small.stack()
+    info = cache_info()
+    assert (info["images"], info["nbytes"]) == (4 + 2, 4 * NBYTES + 2 * 27 * 4)
+    roomy.stack()
+    assert logged.count == 4
+
+
+def test_image_cache_when_bounds_differ_keeps_each():
+    cache = ImageCache()
+    for i in range(10):
+        cache.put(f"large {i}", decoded(100), 4000)
+    for i in range(10):
+        cache.put(f"small {i}", decoded(10), 80)
+    assert [i for i in range(10) if cache.get(f"small {i}")] == [8, 9]
+    assert [i for i in range(10) if cache.get(f"large {i}")] == list(range(1, 10))  # one made room for two
+    assert cache.nbytes == 9 * 400 + 2 * 40
+    cache.put("large", decoded(990), 4000)
+    assert cache.get("large") is not None
+    assert cache.nbytes <= 4000
+    cache.put("too large", decoded(1001), 4000)
+    assert cache.get("too large") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+def test_memory_when_auto_is_shared_by_worker_processes(scans, backend):
+    with joblib.parallel_config(backend):
+        shares = joblib.Parallel(n_jobs=3)(joblib.delayed(memory_of_a_worker)(scans) for _ in range(6))
+    assert {machine_memory() // 4 // 3} == set(shares) or max(shares) < machine_memory() // 4 // 2
+
+
+def memory_of_a_worker(frame):
+    time.sleep(0.2)  # until the others have started
+    return ImageLoader().open(frame)._store.memory
 
 
 def test_clear_cache_when_called_forgets_images_and_counts(scans):
@@ -195,6 +246,112 @@ def test_cache_when_forked_under_a_lock_is_free_in_the_child():
         "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_disk_when_forked_under_a_claim_is_free_in_the_child_and_after_the_parent(tmp_path):
+    """A child that is forked while another thread decodes reads the same image, and holds no claim."""
+    code = (
+        "import os, sys, threading\n"
+        "from skhyperfusion.images._cache import _disk\n"
+        "cache = _disk.DiskCache(sys.argv[1]); cache.create()\n"
+        "_disk._WAIT = 2\n"
+        "claim = cache.claim('ab' * 32); claim.__enter__(); _disk._lock.acquire()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    free = _disk._lock.acquire(timeout=2)\n"
+        "    import time; time.sleep(5)\n"
+        "    os._exit(0 if free and not _disk._held else 1)\n"
+        "claim.__exit__(None, None, None)\n"
+        "descriptor = cache._open_lock(_disk._lock_name('ab' * 32))\n"
+        "assert _disk._wait_for(descriptor, 0), 'the child has kept the claim'\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+# -- identity --------------------------------------------------------------------------------------------
+
+
+class Scaled:
+    """An intensity rule that holds a function."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, voxels):
+        return self.function(voxels)
+
+
+RULES = {
+    "objects that hold a lambda": (Scaled(lambda v: v * 2), Scaled(lambda v: v * 3)),
+    "partials with a lambda": tuple(
+        functools.partial(lambda v, by: by(v), by=by) for by in (lambda v: v * 2, lambda v: v * 3)
+    ),
+    "objects that hold a lock": tuple(
+        Scaled(functools.partial(lambda v, n, lock: v * n, n=n, lock=threading.Lock())) for n in (2, 3)
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The function given as ImageLoader")
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("rules", RULES)
+def test_images_when_rules_differ_are_never_shared(scans, tmp_path, rules, on_disk):
+    cache_dir = tmp_path / "cache" if on_disk else None
+    plain = ImageLoader(intensity=None).open(scans).stack()
+    for rule, factor in zip(RULES[rules], (2, 3), strict=True):
+        stack = ImageLoader(intensity=rule, cache_dir=cache_dir).open(scans).stack()
+        np.testing.assert_array_equal(stack, factor * plain)
+
+
+FACTOR = 2.0
+
+
+def times_factor(voxels):
+    return voxels * FACTOR
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_images_when_a_rule_reads_a_changed_global_are_made_anew(scans, tmp_path, monkeypatch, on_disk):
+    loader = ImageLoader(intensity=times_factor, cache_dir=tmp_path / "cache" if on_disk else None)
+    before = loader.open(scans).stack()
+    monkeypatch.setitem(globals(), "FACTOR", 4.0)
+    np.testing.assert_array_equal(loader.open(scans).stack(), 2 * before)
+
+
+def test_images_when_a_rule_cannot_be_known_are_kept_for_one_source_and_not_written(scans, tmp_path, logged):
+    logged.lock = threading.Lock()
+    loader = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache", memory=1 << 20)
+    with pytest.warns(UserWarning, match=r"cannot be pickled.*not written to cache_dir") as caught:
+        source = loader.open(scans)
+    assert len(caught) == 1
+    source.stack()
+    source.view([0, 1]).stack()
+    assert logged.count == 4
+    assert cache_info(tmp_path / "cache")["disk_images"] == 0
+    with pytest.warns(UserWarning, match="cannot be pickled"):
+        loader.open(scans).stack()
+    assert logged.count == 8
+
+
+@pytest.mark.parametrize("changed", [".img", ".hdr"])
+def test_images_when_one_file_of_a_pair_changes_are_made_anew(as_column, volume, tmp_path, changed):
+    path = tmp_path / "scan.img"
+    nib.save(nib.Nifti1Pair(volume, np.eye(4)), path)
+    other = nib.Nifti1Pair(volume * 3 if changed == ".img" else volume, np.diag([2.0, 2, 2, 1]))
+    loader = ImageLoader(intensity=None, orientation=None)
+    before = loader.open(as_column(str(path)))
+    before.stack()
+    nib.save(other, tmp_path / "new.img")
+    os.replace(tmp_path / f"new{changed}", path.with_suffix(changed))
+    after = loader.open(as_column(str(path)))
+    if changed == ".hdr":
+        assert (before.spec.spacing, after.spec.spacing) == ((1, 1, 1), (2, 2, 2))
+    else:
+        np.testing.assert_array_equal(after.stack(), 3 * volume[None, None, None])
 
 
 # -- disk ------------------------------------------------------------------------------------------------
@@ -220,7 +377,8 @@ def test_disk_when_memory_is_auto_keeps_nothing_in_memory(scans, tmp_path):
     assert cache_info()["images"] == 0
     ImageLoader(cache_dir=tmp_path, memory=1 << 20).open(scans).stack()
     assert cache_info()["images"] == 4
-    assert not any(isinstance(image, np.memmap) for image in CACHE._images.values())
+    kept = [one.image for images in CACHE._images.values() for one in images.values()]
+    assert not any(isinstance(image, np.memmap) for image in kept)
 
 
 def test_disk_when_file_or_parameters_change_decodes_anew(scans, save_nifti, volume, logged, tmp_path):
@@ -284,6 +442,51 @@ def test_disk_when_a_file_is_junk_rebuilds_it(scans, logged, tmp_path, junk):
     assert logged.count == 5
 
 
+def test_disk_when_voxels_are_damaged_rebuilds_the_file(scans, logged, tmp_path):
+    """The mark at the end is there, and the length is right: only the check sum tells."""
+    loader = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache")
+    first = loader.open(scans).stack()
+    path = cached_files(tmp_path / "cache")[0]
+    content = bytearray(path.read_bytes())
+    content[200:208] = bytes(8)
+    path.write_bytes(content)
+    disk._sound.clear()  # as another process would begin
+    np.testing.assert_array_equal(loader.open(scans).stack(), first)
+    assert logged.count == 5
+
+
+def test_disk_when_the_folder_is_deleted_meanwhile_is_made_again_and_private(scans, tmp_path):
+    source = ImageLoader(cache_dir=tmp_path / "cache").open(scans)
+    first = source.read([0])
+    shutil.rmtree(tmp_path / "cache")
+    np.testing.assert_array_equal(source.stack()[[0]], first)
+    inside = tmp_path / "cache" / disk.FOLDER
+    assert {path.stat().st_mode & 0o077 for path in (inside, *inside.rglob("*"))} == {0}
+    assert len(cached_files(tmp_path / "cache")) == 4
+
+
+def test_disk_when_a_temporary_file_has_no_living_writer_is_swept(scans, tmp_path):
+    loader = ImageLoader(cache_dir=tmp_path)
+    loader.open(scans)
+    (dead, alive) = (tmp_path / disk.FOLDER / "tmp" / f"x-{n}.tmp" for n in ("007", "008"))
+    dead.touch()
+    alive.touch()
+    with disk.DiskCache(tmp_path).claim(f"{8:08x}"):
+        loader.open(scans)
+        assert (dead.exists(), alive.exists()) == (False, True)
+    loader.open(scans)
+    assert not alive.exists()
+
+
+def test_claim_when_its_holder_is_stopped_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "_WAIT", 0.05)
+    store = disk.DiskCache(tmp_path)
+    with store.claim("ab" * 32):
+        began = time.monotonic()
+        with store.claim("ab" * 32):
+            assert 0.04 < time.monotonic() - began < 5
+
+
 def test_disk_when_full_warns_once_and_goes_on(scans, tmp_path, monkeypatch):
     def write(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -331,14 +534,15 @@ def test_disk_when_a_writer_is_killed_leaves_no_image(scans, logged, tmp_path):
     cache = tmp_path / "cache"
     code = (
         "import os, sys, numpy as np\n"
-        "from skhyperfusion.images import _disk\n"
+        "from skhyperfusion.images._cache import _disk\n"
+        "from skhyperfusion.images._voxels._recipe import Decoded\n"
         "from skhyperfusion.images._formats._raw import RawHeader\n"
-        "def write(file, image, stored):\n"
+        "def write(file, decoded):\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)\n"
         "_disk._write = write\n"
         "cache = _disk.DiskCache(sys.argv[1]); cache.create()\n"
         "with cache.claim('ab' * 32):\n"
-        "    cache.save('ab' * 32, np.zeros((1, 1, 2, 2), np.float32), RawHeader((2, 2)))\n"
+        "    cache.save('ab' * 32, Decoded(np.zeros((1, 1, 2, 2), np.float32), RawHeader((2, 2)), False))\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(cache)], check=False).returncode == -9
     (orphan,) = cache.rglob("*.tmp")
@@ -346,12 +550,9 @@ def test_disk_when_a_writer_is_killed_leaves_no_image(scans, logged, tmp_path):
     with store.claim("ab" * 32):  # the lock went with the process
         assert store.load("ab" * 32) is None
     first = ImageLoader(intensity=logged, cache_dir=cache).open(scans).stack()
+    assert not orphan.exists()  # the next run has swept it
     np.testing.assert_array_equal(ImageLoader(intensity=logged, cache_dir=cache).open(scans).stack(), first)
     assert logged.count == 4
-    os.utime(orphan, (0, time.time() - 7200))
-    os.chmod(cache / disk.FOLDER, 0o755)
-    store.create()
-    assert not orphan.exists()
 
 
 def stack_in_another_process(loader, frame):

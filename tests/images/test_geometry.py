@@ -76,7 +76,7 @@ def test_point_when_loaded_lies_where_it_was(matrix, parameters):
     affine[:3, :3] = matrix
     affine[:3, 3] = [-31.5, 12.25, 7.0]
     recipe = Recipe(intensity=None, **parameters)
-    loaded, _, _ = recipe.image(nib.Nifti1Image(voxels, affine))
+    loaded = recipe.image(nib.Nifti1Image(voxels, affine)).image
     grid = result_grid(recipe, voxels.shape, affine)
     assert grid.shape == loaded.shape[2:]
     error = place_of_peak(loaded[0, 0], grid.affine) - place_of_peak(voxels, affine)
@@ -289,9 +289,9 @@ def test_bilateral_when_axis_is_absent_is_refused(as_column):
 def test_plan_when_made_from_the_header_equals_the_image(volume, parameters):
     affine = np.diag([-1.0, 2, 1.5, 1])
     recipe = Recipe(**parameters)
-    header = recipe.plan(RawHeader(volume.shape, affine, "volume"))
-    loaded, _, _ = recipe.image(nib.Nifti1Image(volume, affine))
-    assert loaded.shape == (header.n_views, header.n_channels, *header.shape)
+    plan = recipe.plan(RawHeader(volume.shape, affine, "volume"))
+    loaded = recipe.image(nib.Nifti1Image(volume, affine)).image
+    assert loaded.shape == (plan.n_views, plan.n_channels, *plan.shape)
 
 
 IXI = Path(__file__).parents[3] / "shared" / "data" / "ixi-t1-small"

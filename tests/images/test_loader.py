@@ -317,6 +317,19 @@ def test_image_when_empty_warns_with_its_row(as_column, save_nifti, volume):
     assert not stack[1].any()
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_image_when_empty_warns_in_every_fit_and_once_in_each(
+    as_column, save_nifti, volume, tmp_path, on_disk
+):
+    frame = as_column(save_nifti(volume, "a.nii"), save_nifti(0 * volume, "b.nii"))
+    for _ in range(2):  # decoded, then kept
+        source = ImageLoader(cache_dir=tmp_path / "cache" if on_disk else None).open(frame)
+        with pytest.warns(UserWarning, match="Every voxel is 0 in the images of 1 row: 'p1'"):
+            source.stack()
+        source.view([1]).read([0])  # would be an error if it warned again
+        source.read([1, 0])
+
+
 def test_max_voxels_when_exceeded_is_refused_before_decoding(as_column, save_nifti, volume):
     path = save_nifti(volume)
     with pytest.raises(ValueError, match=r"Row 'p0'.* shape \(6, 8, 10\), 480 voxels, and max_voxels=479"):

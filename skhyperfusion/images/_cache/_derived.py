@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from skhyperfusion.images._cache._disk import DERIVED
 from skhyperfusion.images._cache._memory import CACHE
 from skhyperfusion.images._cache._store import Store
 from skhyperfusion.images._formats._raw import RawHeader
+from skhyperfusion.images._voxels._recipe import Decoded
 
 
 def derived(
@@ -33,22 +36,27 @@ def derived(
     images = [store.image_key(value) for value in values]
     if name is None or None in images:
         return make()
-    key = hashlib.sha256(repr((name, images)).encode()).hexdigest()
+    key = hashlib.sha256(repr((name, images)).encode()).hexdigest() + DERIVED
     with CACHE.claim(key):
         kept = CACHE.get(key)
         if kept is None:
-            kept = make() if store.disk is None else _by_way_of_disk(store, key, make)
+            kept = _made(make) if store.disk is None else _by_way_of_disk(store, key, make)
             CACHE.put(key, kept, store.memory)
-    return kept
+    return kept.image
 
 
-def _by_way_of_disk(store: Store, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    entry = store.disk.load(key)
-    if entry is None:
-        with store.disk.claim(key):
-            entry = store.disk.load(key)  # another process may have been faster
-            if entry is None:
-                made = make()
-                store.disk.save(key, made, RawHeader(made.shape, None, "array"))
-                return made
-    return np.array(entry.image)  # it is small, and its file may go
+def _made(make: Callable[[], np.ndarray]) -> Decoded:
+    array = make()
+    return Decoded(array, RawHeader(array.shape, None, "array"), False)
+
+
+def _by_way_of_disk(store: Store, key: str, make: Callable[[], np.ndarray]) -> Decoded:
+    kept = store.disk.load(key)
+    if kept is None:
+        with store.disk.claim(key):  # while images are read, each under a claim of its own
+            kept = store.disk.load(key)  # another process may have been faster
+            if kept is None:
+                kept = _made(make)
+                store.disk.save(key, kept)
+                return kept
+    return replace(kept, image=np.array(kept.image))  # it is small, and its file may go

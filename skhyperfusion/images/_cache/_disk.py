@@ -10,14 +10,15 @@ import tempfile
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from skhyperfusion.images._formats._raw import RawHeader
+from skhyperfusion.images._voxels._recipe import Decoded
 
 try:
     import fcntl
@@ -29,26 +30,37 @@ FOLDER = "skhyperfusion-images-1"
 _MAGIC = b"skhfimg1"
 _TAIL = struct.Struct("<q8s")  # length of the JSON before it, and the magic: the last bytes to be written
 _N_LOCKS = 256
+DERIVED = "x"  # ends the keys of what is made of images; no letter of the others, which are hexadecimal
 _STALE = 3600  # seconds after which an unfinished file belongs to a process that died
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_WAIT = 60  # seconds for which a process waits for another that decodes the same image, and may be stopped
 
 _full: set[str] = set()  # folders that this process has given up writing to
+_sound: set[str] = set()  # files whose check sum this process has found right
+_held: set[int] = set()  # descriptors of the locks that this process holds
 _lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A cached image (V, C, *S), mapped from its file, and the header of the file that it was made from."""
+def _forget_locks() -> None:
+    """Let go, in a forked child, of what threads and claims of its parent hold."""
+    global _lock
+    _lock = threading.Lock()
+    for descriptor in _held:  # the parent's claim stands; only the child's copy is closed
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
 
-    image: np.ndarray
-    stored: RawHeader
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 class DiskCache:
     """The folder of decoded images under `cache_dir`; small, so that it travels with an `ImageSource`.
 
-    Each image is a .npy file followed by a line of JSON and a mark: a file without the mark at its end, or
-    of another length than its array needs, was cut short and is made anew.
+    Each image is a .npy file followed by a line of JSON and a mark: a file without the mark at its end, of
+    another length than its array needs, or whose check sum is another, is made anew. It is written under
+    another name first, in ``tmp``, by whoever holds the claim on its key.
     """
 
     def __init__(self, cache_dir: str | os.PathLike) -> None:
@@ -56,13 +68,8 @@ class DiskCache:
 
     def create(self) -> None:
         """Make the folder, readable by this user alone; sweep what died in the middle of a write."""
-        if os.path.isdir(self.folder) and os.stat(self.folder).st_mode & 0o777 == 0o700:
-            return
         try:
-            # makedirs gives mode to the last folder only; those above it are no secret.
-            os.makedirs(os.path.dirname(self.folder), mode=0o700, exist_ok=True)
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
-            os.chmod(self.folder, 0o700)
+            self._make("tmp")
         except OSError as error:
             if error.errno in _NO_ROOM:
                 self._give_up(error)
@@ -71,10 +78,22 @@ class DiskCache:
                 f"ImageLoader(cache_dir={os.path.dirname(self.folder)!r}) cannot be made a private folder: "
                 f"{error}. Name a folder that you may write to, or None."
             ) from error
-        self._sweep(_STALE)
+        self._sweep()
 
-    def load(self, key: str) -> Entry | None:
-        """Return the image of `key`; None where there is none, or a damaged one (which is removed)."""
+    def _make(self, inner: str) -> str:
+        """Make a folder within the cache, and the cache itself, private to the user; return its path."""
+        path = os.path.join(self.folder, inner)
+        if os.path.isdir(path) and os.stat(self.folder).st_mode & 0o777 == 0o700:
+            return path
+        # makedirs gives mode to the last folder only; those above the cache are no secret.
+        os.makedirs(os.path.dirname(self.folder), mode=0o700, exist_ok=True)
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        os.chmod(self.folder, 0o700)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        return path
+
+    def load(self, key: str) -> Decoded | None:
+        """Return the image of `key`, mapped; None where there is none, or a damaged one (it is removed)."""
         path = self._path(key)
         try:
             return _read(path)
@@ -86,17 +105,19 @@ class DiskCache:
                 os.unlink(path)
             return None
 
-    def save(self, key: str, image: np.ndarray, stored: RawHeader) -> None:
+    def save(self, key: str, decoded: Decoded) -> None:
         """Write an image; on a full disk warn once, and write no more in this process."""
         if self.folder in _full:
             return
         path, temporary = self._path(key), None
         try:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(suffix=".tmp", dir=os.path.dirname(path))
+            self._make(key[:2])
+            descriptor, temporary = tempfile.mkstemp(suffix=f"-{_lock_name(key)}.tmp", dir=self._make("tmp"))
             with os.fdopen(descriptor, "wb") as file:
-                _write(file, image, stored)
+                _write(file, decoded)
             os.replace(temporary, path)
+        except FileNotFoundError:  # the folder was emptied meanwhile: who wants the image makes it anew
+            return
         except OSError as error:
             if temporary is not None:
                 with suppress(OSError):
@@ -106,24 +127,29 @@ class DiskCache:
     @contextmanager
     def claim(self, key: str) -> Iterator[None]:
         """Hold `key` against other processes while decoding; a process that dies lets go."""
-        if fcntl is None or self.folder in _full:
+        descriptor = None if self.folder in _full else self._open_lock(_lock_name(key))
+        if descriptor is None:  # no locks here: two processes may decode the same image, and both are right
             yield
             return
-        folder = os.path.join(self.folder, "locks")
+        _held.add(descriptor)
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            descriptor = os.open(
-                os.path.join(folder, f"{int(key[:8], 16) % _N_LOCKS:03d}"), os.O_CREAT | os.O_RDWR, 0o600
-            )
-        except OSError:  # saving will meet the same trouble, and tell
-            yield
-            return
-        try:
-            with suppress(OSError):  # a file system without locks: two may decode, and both are right
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _wait_for(descriptor, _WAIT)
             yield
         finally:
-            os.close(descriptor)
+            if descriptor in _held:  # not in a child that was forked here
+                _held.discard(descriptor)
+                with suppress(OSError):
+                    # Not by closing alone: a process that was forked meanwhile has a copy of the descriptor.
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+                os.close(descriptor)
+
+    def _open_lock(self, name: str) -> int | None:
+        if fcntl is None:
+            return None
+        try:
+            return os.open(os.path.join(self._make("locks"), name), os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError:  # saving will meet the same trouble, and tell
+            return None
 
     def info(self) -> dict[str, int]:
         """Return the number of images on disk and their bytes."""
@@ -132,20 +158,28 @@ class DiskCache:
 
     def clear(self) -> None:
         """Delete the cached images, and what was left half-written."""
-        for path in Path(self.folder).glob("*/*.npy"):
-            path.unlink(missing_ok=True)
-        self._sweep(0)
+        for pattern in ("*/*.npy", "*/*.tmp"):
+            for path in Path(self.folder).glob(pattern):
+                path.unlink(missing_ok=True)
         with _lock:
             _full.discard(self.folder)
 
     def _path(self, key: str) -> str:
         return os.path.join(self.folder, key[:2], f"{key}.npy")
 
-    def _sweep(self, age: float) -> None:
-        for path in Path(self.folder).glob("*/*.tmp"):
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime >= age:
+    def _sweep(self) -> None:
+        """Remove half-written files whose writer has died: nobody holds the claim under which it wrote."""
+        for path in Path(self.folder, "tmp").glob("*-[0-9][0-9][0-9].tmp"):
+            descriptor = self._open_lock(path.stem[-3:])
+            try:
+                is_free = descriptor is not None and _wait_for(descriptor, 0)
+                if is_free or time.time() - path.stat().st_mtime > _STALE:
                     path.unlink()
+            except OSError:  # it has been renamed or removed meanwhile
+                continue
+            finally:
+                if descriptor is not None:
+                    os.close(descriptor)
 
     def _give_up(self, error: OSError) -> None:
         with _lock:
@@ -160,14 +194,37 @@ class DiskCache:
             )
 
 
-def _write(file, image: np.ndarray, stored: RawHeader) -> None:
-    np.lib.format.write_array(file, np.ascontiguousarray(image), allow_pickle=False)
+def _lock_name(key: str) -> str:
+    # What is made of images has locks of its own: its maker asks for those of the images meanwhile.
+    return f"{int(key[:8], 16) % _N_LOCKS + _N_LOCKS * key.endswith(DERIVED):03d}"
+
+
+def _wait_for(descriptor: int, seconds: float) -> bool:
+    """Lock a file, or say after `seconds` that another process still holds it."""
+    deadline, pause = time.monotonic() + seconds, 0.001
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        except OSError:  # a file system without locks
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
+def _write(file, decoded: Decoded) -> None:
+    image, stored = np.ascontiguousarray(decoded.image), decoded.stored
+    np.lib.format.write_array(file, image, allow_pickle=False)
     affine = None if stored.affine is None else stored.affine.tolist()
-    text = json.dumps({"shape": stored.shape, "affine": affine, "kind": stored.kind}).encode()
+    words = {"shape": stored.shape, "affine": affine, "kind": stored.kind, "is_empty": decoded.is_empty}
+    text = json.dumps(words | {"crc32": zlib.crc32(image)}).encode()
     file.write(text + _TAIL.pack(len(text), _MAGIC))
 
 
-def _read(path: str) -> Entry:
+def _read(path: str) -> Decoded:
     with open(path, "rb") as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
@@ -184,5 +241,9 @@ def _read(path: str) -> Entry:
         file.seek(end)
         words = json.loads(file.read(length))
         image = np.memmap(file, dtype, "r", start, shape)
+    if path not in _sound:  # once in a process: a machine that loses its power writes blocks in any order
+        if zlib.crc32(np.ascontiguousarray(image)) != words["crc32"]:
+            raise ValueError("another check sum")
+        _sound.add(path)
     affine = None if words["affine"] is None else np.array(words["affine"], dtype=float)
-    return Entry(image, RawHeader(tuple(words["shape"]), affine, words["kind"]))
+    return Decoded(image, RawHeader(tuple(words["shape"]), affine, words["kind"]), words["is_empty"])

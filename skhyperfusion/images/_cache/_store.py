@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +19,9 @@ from skhyperfusion.images._formats._content import absent
 from skhyperfusion.images._formats._dicom import series_files
 from skhyperfusion.images._formats._raw import BadImage, RawHeader
 from skhyperfusion.images._formats._readers import find_reader
-from skhyperfusion.images._voxels._recipe import Header, Recipe
+from skhyperfusion.images._voxels._recipe import Decoded, Plan, Recipe
+
+_PAIRED = (".hdr", ".img", ".mat")
 
 
 class Store:
@@ -32,60 +37,84 @@ class Store:
         Bytes that the process's cache may hold when this store adds to it.
     disk : DiskCache or None
         Where decoded images are kept for other processes and runs.
+    window : tuple of int or None
+        Shape that a model was fitted on; images that the recipe gives another one are cut or filled to it.
     """
 
-    def __init__(self, recipe: Recipe, root: object, memory: int, disk: DiskCache | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        root: object,
+        memory: int,
+        disk: DiskCache | None = None,
+        window: tuple[int, ...] | None = None,
+    ) -> None:
         self.recipe = recipe
         self.root = root
         self.memory = memory
-        self.disk = disk
-        self._recipe_key = recipe.key()
+        self._windowed = None if window is None else replace(recipe, window=window)
+        # What cannot be told from others shares its images with none, and leaves none behind.
+        self._own = uuid.uuid4().hex
+        self._recipe_key = recipe.key() or self._own
+        self.disk = disk if self._recipe_key != self._own else None
 
     def header(self, value: Any) -> RawHeader:
         """Return the stored header; a file whose reader has none is decoded, and kept."""
         if not isinstance(value, str):
             return self.recipe.stored_header(value)
-        identity, token = self._identity(value), find_reader(value).token  # what is not there has no format
+        identity, token = self._identity(value), self._token(value)  # what is not there has no format
         stored = CACHE.header(f"{token} {identity}", lambda: self._first_header(value))
         return self.recipe.check_size(stored)  # a loader with a higher limit may have left it in the cache
 
-    def planned(self, value: Any) -> Header | None:
+    def known_plan(self, value: Any) -> Plan | None:
         """Return what the image will be where this process has planned the same file before."""
         if not isinstance(value, str):
             return None
         try:
-            return CACHE.known_header(self._plan_key(value))
+            plan = CACHE.known_header(self._plan_key(value, self.recipe))
+            if plan is not None and self._is_cut(plan):
+                plan = CACHE.known_header(self._plan_key(value, self._windowed))
         except BadImage:  # whoever plans it will say so
             return None
+        return plan
 
-    def plan(self, value: Any, *, decode: bool) -> Header:
+    def plan(self, value: Any, *, decode: bool) -> Plan:
         """Return what the image will be; with `decode` its shape is known even if `crop` looks at voxels."""
+        plan = self._plan_by(self.recipe, value, decode)
+        return self._plan_by(self._windowed, value, decode, plan.shape) if self._is_cut(plan) else plan
+
+    def _plan_by(
+        self, recipe: Recipe, value: Any, decode: bool, uncut: tuple[int, ...] | None = None
+    ) -> Plan:
         # The key before the header: a file that changes in between must not keep its former plan.
-        key = self._plan_key(value) if isinstance(value, str) else None
-        header = self.recipe.plan(self.header(value))
-        if header.shape is None:
+        key = self._plan_key(value, recipe) if isinstance(value, str) else None
+        plan = replace(recipe.plan(self.header(value)), uncut=uncut)
+        if plan.shape is None:
             if not decode:
-                return header
-            shape = self.image(value)[0].shape
-            header = replace(header, shape=shape[2:], n_views=shape[0])
+                return plan
+            shape = self._decode(value, recipe).image.shape
+            plan = replace(plan, shape=shape[2:], n_views=shape[0])
         if key is not None:
-            CACHE.put_header(key, header)
-        return header
+            CACHE.put_header(key, plan)
+        return plan
 
-    def image(self, value: Any) -> tuple[np.ndarray, bool]:
-        """Return one image (V, C, *S), not to be written to, and whether it was decoded and is empty."""
-        if not isinstance(value, str):
-            image, _, is_empty = self.recipe.image(value)
-            return image, is_empty
-        image, _, is_empty = self._decode(value)
-        return image, is_empty
+    def _is_cut(self, plan: Plan) -> bool:
+        """Tell whether an image is cut or filled to what a model was fitted on."""
+        if self._windowed is None:
+            return False
+        window = self._windowed.window
+        return plan.shape is None or (plan.shape != window and len(plan.shape) == len(window))
 
-    def cached(self, value: Any) -> np.ndarray | None:
+    def image(self, value: Any) -> Decoded:
+        """Return one image (V, C, *S), not to be written to."""
+        return self._decode(value, self._recipe_of(value))
+
+    def cached(self, value: Any) -> Decoded | None:
         """Return the image if this process has it in memory already."""
         if not isinstance(value, str) or not self.memory:
             return None
         try:
-            return CACHE.get(self._key(value))
+            return CACHE.get(self._key(value, self._recipe_of(value)))
         except BadImage:  # the file has gone: whoever reads it will say so
             return None
 
@@ -94,57 +123,72 @@ class Store:
         if value is None:
             return "none"
         if isinstance(value, str):
-            return self._key(value)
+            if self._token(value) == self._own:
+                return None
+            return self._key(value, self._recipe_of(value))
         voxels = np.asanyarray(getattr(value, "dataobj", value))
         if voxels.dtype.hasobject:
             return None
         content = hashlib.sha256(np.ascontiguousarray(voxels).data).hexdigest()
         affine = np.asarray(getattr(value, "affine", ()), dtype=float).tolist()
-        return f"{content} {voxels.shape} {voxels.dtype} {affine} {self._recipe_key}"
+        window = self._recipe_of(value).window
+        return f"{content} {voxels.shape} {voxels.dtype} {affine} {window} {self._recipe_key}"
+
+    def _recipe_of(self, value: Any) -> Recipe:
+        if self._windowed is None:
+            return self.recipe
+        plan = self.known_plan(value) or self.plan(value, decode=False)
+        return self.recipe if plan.shape == self._windowed.window and plan.uncut is None else self._windowed
 
     def _first_header(self, path: str) -> RawHeader:
-        return self.recipe.stored_header(path) or self._decode(path)[1] or self.recipe.image(path)[1]
+        return self.recipe.stored_header(path) or self._decode(path, self.recipe).stored
 
-    def _decode(self, path: str) -> tuple[np.ndarray, RawHeader | None, bool]:
+    def _decode(self, value: Any, recipe: Recipe) -> Decoded:
         """Return the image from memory, else from disk, else from its file; whoever comes second waits."""
-        key = self._key(path)
+        if not isinstance(value, str):
+            return recipe.image(value)
+        key = self._key(value, recipe)
         with CACHE.claim(key):
-            image = CACHE.get(key)
-            if image is not None:
-                return image, None, False
-            if self.disk is None:
-                image, stored, is_empty = self._decode_file(path)
-            else:
-                image, stored, is_empty = self._by_way_of_disk(path, key, self.disk)
-            CACHE.put(key, image, self.memory)
-            return image, stored, is_empty
+            decoded = CACHE.get(key)
+            if decoded is None:
+                disk = None if self._token(value) == self._own else self.disk
+                if disk is None:
+                    decoded = self._decode_file(value, recipe)
+                else:
+                    decoded = self._by_way_of_disk(value, recipe, key, disk)
+                CACHE.put(key, decoded, self.memory)
+        return decoded
 
-    def _by_way_of_disk(self, path: str, key: str, disk: DiskCache) -> tuple[np.ndarray, RawHeader, bool]:
-        entry = disk.load(key)
-        if entry is None:
+    def _by_way_of_disk(self, path: str, recipe: Recipe, key: str, disk: DiskCache) -> Decoded:
+        decoded = disk.load(key)
+        if decoded is None:
             with disk.claim(key):
-                entry = disk.load(key)  # another process may have been faster
-                if entry is None:
-                    image, stored, is_empty = self._decode_file(path)
-                    disk.save(key, image, stored)
-                    return image, stored, is_empty
+                decoded = disk.load(key)  # another process may have been faster
+                if decoded is None:
+                    decoded = self._decode_file(path, recipe)
+                    disk.save(key, decoded)
+                    return decoded
+        if decoded.image.nbytes > self.memory:
+            return decoded
         # What stays in memory must not be a map of the file: its pages would count, and the file may go.
-        image = np.array(entry.image) if entry.image.nbytes <= self.memory else entry.image
-        return image, entry.stored, False
+        return replace(decoded, image=np.array(decoded.image))
 
-    def _decode_file(self, path: str) -> tuple[np.ndarray, RawHeader, bool]:
-        result = self.recipe.image(path)
+    def _decode_file(self, path: str, recipe: Recipe) -> Decoded:
+        decoded = recipe.image(path)
         CACHE.count_decoded()
-        return result
+        return decoded
 
-    def _key(self, path: str) -> str:
-        identity, token = self._identity(path), find_reader(path).token
-        text = f"{token} {identity} {self._recipe_key}"
+    def _token(self, path: str) -> str:
+        return find_reader(path).token or self._own
+
+    def _key(self, path: str, recipe: Recipe) -> str:
+        identity, token = self._identity(path), self._token(path)
+        text = f"{token} {identity} {recipe.window} {self._recipe_key}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
-    def _plan_key(self, path: str) -> str:
+    def _plan_key(self, path: str, recipe: Recipe) -> str:
         # The limit is no part of the key: it decides what is refused, not what comes out.
-        return f"{self._key(path)} {self.recipe.max_voxels}"
+        return f"{self._key(path, recipe)} {recipe.max_voxels}"
 
     def _identity(self, path: str) -> str:
         """Return what tells this state of a file from every other: path, size and time of change."""
@@ -152,11 +196,22 @@ class Store:
             found = os.stat(path)
             if stat.S_ISDIR(found.st_mode):
                 return f"{path} {[_state(file, os.stat(file)) for file in series_files(path)]}"
-            return f"{path} {_state(path, found)}"
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             if isinstance(error, BadImage):
                 raise
             raise BadImage(absent(path, self.root, error)) from error
+        return f"{path} {[_state(path, found), *_states_beside(path)]}"
+
+
+def _states_beside(path: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the states of the files that are read with this one: header and voxels, and SPM's matrix."""
+    stem, suffix = os.path.splitext(path)
+    if suffix.lower() not in _PAIRED:
+        return
+    for other in _PAIRED:
+        for beside in {stem + other, stem + other.upper()} - {path}:
+            with suppress(OSError):
+                yield _state(beside, os.stat(beside))
 
 
 def _state(path: str, found: os.stat_result) -> tuple[str, int, int]:

@@ -30,15 +30,27 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a loaded image will be: known from the file's header where the crop does not look at voxels."""
+class Plan:
+    """What a loaded image will be: known from the file's header where the crop does not look at voxels.
+
+    `uncut` is the shape before it was cut or filled to that of the images that a model was fitted on.
+    """
 
     shape: tuple[int, ...] | None
     n_channels: int
     n_views: int
     spacing: tuple[float, ...] | None
     orientation: str | None
+    uncut: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image (V, C, *S) as float32, the header of what it was made from, and whether every voxel was 0."""
+
+    image: np.ndarray
     stored: RawHeader
+    is_empty: bool
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The parameters of an `ImageLoader` that decide what an image looks like."""
+    """The parameters of an `ImageLoader` that decide what an image looks like.
+
+    `window` is the shape of the images that a model was fitted on, where `spacing` alone decides it: images
+    with another field of view are cut or filled with zeros around their centre.
+    """
 
     shape: tuple[int, ...] | None = None
     spacing: tuple[float, ...] | float | None = None
@@ -65,12 +81,18 @@ class Recipe:
     intensity: Any = "zscore"
     channels: str | int = "auto"
     max_voxels: int = 512**3
+    window: tuple[int, ...] | None = None
 
-    def key(self) -> str:
-        """Return a text that is equal for recipes that give equal images."""
+    def key(self) -> str | None:
+        """Return a text that is equal for recipes that give equal images; None where that is not known.
+
+        `window` is left out: most images have its shape by themselves, and are then shared.
+        """
+        rules = [fingerprint(rule) if callable(rule) else repr(rule) for rule in (self.crop, self.intensity)]
+        if None in rules:
+            return None
         parts = [FORMAT_VERSION, self.shape, self.spacing, self.orientation, self.bilateral, self.channels]
-        parts += [fingerprint(rule) if callable(rule) else rule for rule in (self.crop, self.intensity)]
-        return repr(parts)
+        return repr([*parts, *rules])
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -81,12 +103,12 @@ class Recipe:
         reader = find_reader(value)
         if reader.header is None:
             return None
-        return self.check_size(_as_header(called(reader.header, value)))
+        return self.check_size(_as_header(call_reader(reader.header, value)))
 
-    def image(self, value: Any) -> tuple[np.ndarray, RawHeader, bool]:
-        """Decode a path, array or nibabel image: (V, C, *S) as float32, its header, whether all is 0."""
+    def image(self, value: Any) -> Decoded:
+        """Decode a path, array or nibabel image."""
         stored = self.stored_header(value)
-        raw = called(lambda v: as_raw_image(find_reader(v).read(v) if isinstance(v, str) else v), value)
+        raw = call_reader(lambda v: as_raw_image(find_reader(v).read(v) if isinstance(v, str) else v), value)
         if stored is None:
             stored = self.check_size(raw.header)
         layout = self._layout(stored)
@@ -101,7 +123,7 @@ class Recipe:
             is_empty = not voxels.any()
             voxels = self._convert_channels(voxels, raw.kind)
             images = self._arrange(voxels, Grid(layout.grid, stored.affine))
-        return images, stored, is_empty
+        return Decoded(images, stored, is_empty)
 
     def check_size(self, stored: RawHeader) -> RawHeader:
         """Refuse a header without voxels, and one with more than `max_voxels`; nothing is decoded yet."""
@@ -176,7 +198,7 @@ class Recipe:
 
     # -- geometry ----------------------------------------------------------------------------------------
 
-    def plan(self, stored: RawHeader) -> Header:
+    def plan(self, stored: RawHeader) -> Plan:
         """Return what the image will be, or refuse it; `shape` is None where `crop` looks at the voxels."""
         layout = self._layout(stored)
         grid = self._oriented(Grid(layout.grid, stored.affine))[1]
@@ -187,13 +209,12 @@ class Recipe:
         grid = self._shaped(grid)[1]
         if self.bilateral is not None:
             grid, n_views = geometry.half_grid(grid, self._bilateral_axis(grid)), 2
-        return Header(
+        return Plan(
             shape=grid.shape if known or (self.shape is not None and not callable(self.crop)) else None,
             n_channels=self._n_channels(layout.n_channels, len(layout.grid) == 2),
             n_views=n_views,
             spacing=None if self.shape is not None and self.spacing is None else grid.spacing,
             orientation=grid.orientation,
-            stored=stored,
         )
 
     def _arrange(self, voxels: np.ndarray, grid: Grid) -> np.ndarray:
@@ -270,13 +291,23 @@ class Recipe:
         return resampling, resampling.grid(grid)
 
     def _shaped(self, grid: Grid) -> tuple[Callable[[np.ndarray], np.ndarray], Grid]:
-        shape = self.shape
+        shape = self.shape if self.window is None else self._windowed(grid.shape)
         if shape is None or shape == grid.shape:
             return _same, grid
         if self.spacing is not None:
             return lambda voxels: geometry.window_voxels(voxels, shape), geometry.window_grid(grid, shape)
         resampling = geometry.resample_to_shape(grid, shape)
         return lambda voxels: geometry.resample_voxels(voxels, resampling), resampling.grid(grid)
+
+    def _windowed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape before it is halved that gives `window` after it."""
+        if len(shape) != len(self.window):
+            return shape  # another image altogether, which is refused later
+        axis = self.bilateral
+        if axis is None or not 0 <= axis < len(shape):
+            return self.window
+        whole = shape[axis] if (shape[axis] + 1) // 2 == self.window[axis] else 2 * self.window[axis]
+        return (*self.window[:axis], whole, *self.window[axis + 1 :])
 
     def _boxes(self, voxels: np.ndarray, grid: Grid) -> list[geometry.Box | None]:
         if self.crop is None:
@@ -349,7 +380,7 @@ def _as_header(value: Any) -> RawHeader:
     return as_raw_header(value)
 
 
-def called(function: Callable[[Any], Any], value: Any) -> Any:
+def call_reader(function: Callable[[Any], Any], value: Any) -> Any:
     """Call a reader: whatever a damaged file makes it raise becomes one kind of error."""
     try:
         return function(value)
