@@ -11,9 +11,9 @@ Fits over tasks, fusions, learning rates, widths and seeds on generated data, an
   same training rows: root mean square, over the outputs' standard deviation
 - score on fresh rows beside the best reachable: ROC AUC, or 1 - mean absolute error / that of the median
 
-The tasks "length" and "large" have HC18's structure, and a small picture: a disc, whose circumference in mm is what
-the picture shows times the size of a pixel, which the table holds; "large" is whether it is above the
-median, drawn with a known probability. "diagnosis" and "age" are generated brains.
+The tasks "length" and "large" have HC18's structure: of a disc, the circumference in mm is what the picture
+shows times the size of a pixel, which the table holds; "large" is whether it is above the median, drawn with
+a known probability. "diagnosis" and "age" are generated brains.
 """
 
 import itertools
@@ -205,8 +205,9 @@ def main():
         print(f"\n{summarise(rows, by).round(3).to_string()}")
     every = summarise(rows, lambda _: "all").iloc[0]
     print(
-        f"\n{len(rows)} fits, {every['collapsed']:.0f} collapsed; dead units of the head {every['dead_head']:.2%} "
-        f"on average, {every['worst_head']:.0%} in the worst fit; {time.perf_counter() - start:.0f} s"
+        f"\n{len(rows)} fits, {every['collapsed']:.0f} collapsed; dead units of the head "
+        f"{every['dead_head']:.2%} on average, {every['worst_head']:.0%} in the worst fit; "
+        f"{time.perf_counter() - start:.0f} s"
     )
     path = write(arguments.results, "training_health", settings=settings, rows=rows)
     print(f"Every fit: {path.name} in {arguments.results.name}/")

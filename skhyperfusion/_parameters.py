@@ -32,7 +32,7 @@ PARAMETER_RULES = {
     "group_column": [Nothing(), InstanceOf(str), Number(int)],
     "augmentation": [Nothing(), OneOf("shift", "light", "medical"), Callable()],
     "fusion": [OneOf(*FUSIONS)],
-    "backbone": [OneOf("resnet", "vgg"), Callable()],
+    "backbone": [OneOf("resnet", "vgg", "resnet-paper", "vgg-paper"), Callable()],
     "base_channels": [Number(int, 1)],
     "dropout": [Number(float, 0, 1, closed="left"), SequenceOf(Number(float, 0, 1, closed="left"))],
     "external_layers": [Nothing(), InstanceOf(str), SequenceOf(InstanceOf(str))],
@@ -107,9 +107,10 @@ fusion : str, default="hyper"
     helps to choose the channels and places to look at; "max", "multiply": features of both, element by
     element; "reverse": the image generates weights of a network that reads the table; "late": the
     predictions of two networks, one for each side, are averaged; "image", "tabular": one side alone.
-backbone : {"resnet", "vgg"} or callable, default="resnet"
-    Network that reads the image: the paper's pre-activation residual network, its plain network, or
-    ``(in_channels, spatial_dims) -> torch.nn.Module`` giving features (B, C) or a map (B, C, *S).
+backbone : {"resnet", "vgg", "resnet-paper", "vgg-paper"} or callable, default="resnet"
+    Network that reads the image: a pre-activation residual network, a plain network, the same two as the
+    paper has them (units of their heads die in training), or ``(in_channels, spatial_dims) ->
+    torch.nn.Module`` giving features (B, C) or a map (B, C, *S).
 base_channels : int, default=16
     Channels after the first convolution of a built-in backbone; deeper ones are multiples of it.
 dropout : float or sequence of float, default=0.2

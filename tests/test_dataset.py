@@ -104,9 +104,15 @@ def test_dataset_of_nothing_is_refused():
         FusionDataset()
 
 
-@pytest.mark.parametrize(("n_rows", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1]), (3, [3])])
-def test_batches_never_end_in_a_single_row(n_rows, sizes):
-    sampler = BatchSampler(n_rows, 4)
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "sizes"),
+    [
+        (8, 4, [4, 4]), (9, 4, [3, 3, 3]), (10, 4, [4, 3, 3]), (1, 4, [1]), (3, 4, [3]), (200, 64, [50] * 4),
+        (5, 2, [3, 2]), (3, 2, [3]), (3, 1, [1, 1, 1]),
+    ],
+)  # fmt: skip
+def test_batches_are_of_like_sizes_and_none_of_a_single_row(n_rows, batch_size, sizes):
+    sampler = BatchSampler(n_rows, batch_size)
     batches = list(sampler)
     assert [len(batch) for batch in batches] == sizes
     assert len(sampler) == len(sizes)

@@ -64,7 +64,7 @@ def test_embedding_when_pretrained_goes_on_inside_the_network(arrays, stages, pa
 
 def test_generators_when_embedding_is_pretrained_are_drawn_for_it(arrays, stages):
     X, y, _ = arrays
-    small(pretrain_embedding=30, lr=0.05).fit(X, y)
+    small(pretrain_embedding=60, lr=0.1).fit(X, y)
     (start, _, train_set, _), (network, *_) = stages.calls
     table = train_set.tabular.float()
     hypernetwork = network.fusion.hypernetwork

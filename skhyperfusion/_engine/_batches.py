@@ -1,6 +1,7 @@
 """Batches of rows: the image and the table of each row, its target and its weight."""
 
 import copy
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -107,35 +108,37 @@ class FusionDataset(Dataset):
 class BatchSampler(Sampler):
     """Indices of the rows, a batch at a time, in a fresh order each epoch where asked.
 
-    A last batch of a single row joins the one before it: batch normalisation has no statistics
-    of one row, whatever network the user brings.
+    As few batches as hold all rows, and of like sizes, which differ by one row at most: the statistics of a
+    last batch of two rows would disturb batch normalisation, and of one row there are none.
 
     Parameters
     ----------
     n_rows, batch_size : int
-        Number of rows in all, and in a batch.
+        Number of rows in all, and in a batch at most (of 2: one batch holds 3 where a row would be alone).
     generator : torch.Generator or None
         Source of the order; None keeps the rows in theirs.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in BatchSampler(35, 16)]
+    [12, 12, 11]
     """
 
     def __init__(self, n_rows, batch_size, *, generator=None):
         self.n_rows = n_rows
-        self.batch_size = min(batch_size, n_rows)
+        self.batch_size = batch_size
         self.generator = generator
 
     def __len__(self):
-        n_batches, rest = divmod(self.n_rows, self.batch_size)
-        return n_batches + (rest > 1 or (rest == 1 and n_batches == 0))
+        n_batches = math.ceil(self.n_rows / self.batch_size)
+        return n_batches if self.batch_size == 1 else max(1, min(n_batches, self.n_rows // 2))
 
     def __iter__(self):
         if self.generator is None:
             order = np.arange(self.n_rows)
         else:
             order = torch.randperm(self.n_rows, generator=self.generator).numpy()
-        n_batches = len(self)
-        for i in range(n_batches):
-            stop = self.n_rows if i == n_batches - 1 else (i + 1) * self.batch_size
-            yield order[i * self.batch_size : stop]
+        yield from np.array_split(order, len(self))
 
 
 class ReadAhead:

@@ -59,6 +59,10 @@ def _initialize_convolutions(module):
                 nn.init.zeros_(layer.bias)
 
 
+def _head_settings(backbone):
+    return {} if backbone.paper else {"n_direct": backbone.n_channels, "normalize": True}
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation block: twice (BN, ReLU, dropout, conv 3), beside a shortcut (conv 1, BN)."""
 
@@ -87,10 +91,11 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualBackbone(nn.Module):
-    """Pre-activation residual network: the paper's for Alzheimer's disease.
+    """Pre-activation residual network: the paper's for Alzheimer's disease, or what became of it.
 
     Stem (conv 3, BN, ReLU, max pooling), then four blocks to 2F, 4F, 8F and 16F channels with strides
-    1, 2, 2, 2.
+    1, 2, 2, 2. The paper's ends there, in a sum of convolutions. Pre-activation networks have BN and ReLU
+    behind the last block (He et al., "Identity mappings in deep residual networks", ECCV 2016, appendix).
 
     Parameters
     ----------
@@ -100,6 +105,8 @@ class ResidualBackbone(nn.Module):
         F.
     dropout : sequence of 4 floats, default=(0.1, 0.2, 0.2, 0.3)
         One rate for each block.
+    paper : bool, default=False
+        The paper's network, and its head.
 
     Shapes
     ------
@@ -116,8 +123,11 @@ class ResidualBackbone(nn.Module):
     default_external_layers = ("backbone.block4.shortcut.conv",)
     dropout_places = (4, 2)  # the four blocks; before the head and inside it
 
-    def __init__(self, in_channels, *, spatial_dims, base_channels=16, dropout=(0.1, 0.2, 0.2, 0.3)):
+    def __init__(
+        self, in_channels, *, spatial_dims, base_channels=16, dropout=(0.1, 0.2, 0.2, 0.3), paper=False
+    ):
         super().__init__()
+        self.paper = paper
         conv = _check_spatial_dims(spatial_dims)
         width = base_channels
         self.stem = nn.Sequential(
@@ -134,12 +144,16 @@ class ResidualBackbone(nn.Module):
         self.block3 = ResidualBlock(4 * width, 8 * width, stride=2, dropout=dropout[2], **settings)
         self.block4 = ResidualBlock(8 * width, 16 * width, stride=2, dropout=dropout[3], **settings)
         self.n_channels = 16 * width
+        self.tail = None
+        if not paper:
+            self.tail = nn.Sequential(OrderedDict(norm=BatchNorm(self.n_channels), relu=nn.ReLU()))
         _initialize_convolutions(self)
 
     def forward(self, image, condition=None):
         """Return the map; `condition` may transform the map inside the last block."""
         h = self.block3(self.block2(self.block1(self.stem(image))))
-        return self.block4(h, condition)
+        h = self.block4(h, condition)
+        return h if self.tail is None else self.tail(h)
 
     @staticmethod
     def map_shape(spatial_shape):
@@ -151,12 +165,13 @@ class ResidualBackbone(nn.Module):
         """Return the head: average pooling, dropout, linear 4F, ReLU, dropout, linear."""
         return Head(
             self.n_channels, n_outputs,
-            hidden_sizes=(self.n_channels // 4,), dropout=dropout[4:], **joining,
+            hidden_sizes=(self.n_channels // 4,), dropout=dropout[4:],
+            **_head_settings(self), **joining,
         )  # fmt: skip
 
 
 class PlainBackbone(nn.Module):
-    """Plain convolutional network: the paper's for brain age.
+    """Plain convolutional network: the paper's for brain age, with its head or one that does not die.
 
     Three stages of (conv 3, ReLU) twice, max pooling, BN, with F, 2F and 4F channels. The convolutions
     are not padded along an axis of 36 voxels or more; a shorter axis is padded, since it would vanish.
@@ -168,6 +183,8 @@ class PlainBackbone(nn.Module):
         S: the size of the images decides the padding and the size of the head.
     base_channels : int, default=16
         F.
+    paper : bool, default=False
+        The paper's head.
 
     Attributes
     ----------
@@ -189,8 +206,9 @@ class PlainBackbone(nn.Module):
     default_external_layers = ("head.*",)
     dropout_places = (0, 1)  # before the head
 
-    def __init__(self, in_channels, *, spatial_shape, base_channels=16):
+    def __init__(self, in_channels, *, spatial_shape, base_channels=16, paper=False):
         super().__init__()
+        self.paper = paper
         spatial_dims = len(spatial_shape)
         conv = _check_spatial_dims(spatial_dims)
         padding = tuple(0 if size >= 36 else 1 for size in spatial_shape)
@@ -224,5 +242,6 @@ class PlainBackbone(nn.Module):
         """Return the head: flatten, dropout, linear 16 - 32 - 64 with ReLU, linear."""
         return Head(
             self.n_channels * math.prod(self.map_shape), n_outputs,
-            hidden_sizes=(16, 32, 64), flatten=True, dropout=(dropout[0], 0.0), join_at=1, **joining,
+            hidden_sizes=(16, 32, 64), flatten=True, dropout=(dropout[0], 0.0), join_at=1,
+            **_head_settings(self), **joining,
         )  # fmt: skip

@@ -49,9 +49,10 @@ class FusionNetwork(nn.Module):
 
     Parameters
     ----------
-    backbone : {'resnet', 'vgg'} or callable, default='resnet'
-        'resnet': `ResidualBackbone`; 'vgg': `PlainBackbone`; or ``(in_channels, spatial_dims) ->
-        nn.Module`` that returns features (B, C) or a map (B, C, *S), which is averaged over its positions.
+    backbone : {'resnet', 'vgg', 'resnet-paper', 'vgg-paper'} or callable, default='resnet'
+        'resnet': `ResidualBackbone`; 'vgg': `PlainBackbone`; both also as the paper has them; or
+        ``(in_channels, spatial_dims) -> nn.Module`` that returns features (B, C) or a map (B, C, *S), which
+        is averaged over its positions.
     fusion : str, default='hyper'
         How the two are joined. 'hyper': the table makes weights of external layers; 'concat', 'max',
         'multiply': at a layer of the head, see `Head`; 'film', 'daft', 'tabattention': in the last block

@@ -2,15 +2,19 @@
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from skhyperfusion._wording import did_you_mean, quoted
 
 _ELEMENTWISE = {"max": torch.maximum, "multiply": torch.mul}
 JOINS = ("concat", *_ELEMENTWISE)
+MIN_CENTRED = 16  # features from which their mean tells little that the differences between them do not
 
 
 class Head(nn.Module):
     """Reduce a feature map to a vector, then linear layers with ReLU, then the output layer.
+
+    As the paper's by default; with `n_direct` and `normalize` hardly a unit of it dies.
 
     The layers are called ``hidden1``, ``hidden2``, ... and ``output``.
 
@@ -33,6 +37,15 @@ class Head(nn.Module):
         How. 'concat': the layer reads both, which adds a linear projection of the tabular features to its
         own of the image's. 'max', 'multiply': the greater of the two projections, or their product, element
         by element; both are as wide as the layer. The layer's ReLU follows in any case.
+    n_direct : int, default=0
+        Number of the map's channels that the output layer reads, averaged over positions, beside the last
+        hidden layer: all or none. With 'concat' it then reads the joined features too.
+    normalize : bool, default=False
+        Each row by itself, and without parameters: hidden layers read the differences of the features from
+        their mean (where there are at least 16), and what they give is scaled to mean 0 and variance 1 over
+        the layer's units (layer normalisation) in front of the ReLU. Behind a ReLU, features have an offset
+        in common that is larger than their spread over the rows; without the first some units are shut for
+        every row from the start, without both a few coherent steps of an optimiser shut more of them.
 
     Attributes
     ----------
@@ -57,7 +70,7 @@ class Head(nn.Module):
 
     def __init__(
         self, n_features, n_outputs, *, hidden_sizes, flatten=False, dropout=(0.0, 0.0), n_joined=0,
-        join_at=0, join="concat",
+        join_at=0, join="concat", n_direct=0, normalize=False,
     ):  # fmt: skip
         super().__init__()
         if join not in JOINS:
@@ -68,6 +81,8 @@ class Head(nn.Module):
         self.flatten = flatten
         self.join_at = join_at
         self.join = join
+        self.n_direct = n_direct
+        self.normalize = normalize
         self.relu_follows = tuple(f"hidden{i}" for i in range(1, len(hidden_sizes) + 1))
         self.dropout_in, self.dropout_out = nn.Dropout(dropout[0]), nn.Dropout(dropout[1])
         n_in = n_features
@@ -77,7 +92,8 @@ class Head(nn.Module):
             nn.init.zeros_(layer.bias)
             self.add_module(name, layer)
             n_in = size
-        self.output = nn.Linear(n_in, n_outputs)
+        joined_directly = n_joined if n_direct and join == "concat" else 0
+        self.output = nn.Linear(n_in + n_direct + joined_directly, n_outputs)
         self.projection = None
         if n_joined and join != "concat":
             self.projection = nn.Linear(n_joined, hidden_sizes[join_at])
@@ -86,16 +102,25 @@ class Head(nn.Module):
 
     def features(self, map, joined=None):
         """Return the input of the output layer."""
-        pooled = map.ndim > 2 and not self.flatten
-        h = self.dropout_in(map.flatten(2).mean(2) if pooled else map.flatten(1))
+        averaged = map.flatten(2).mean(2) if map.ndim > 2 else map
+        h = reduced = self.dropout_in(map.flatten(1) if self.flatten else averaged)
+        joined = None if joined is None else joined.to(h.dtype)
         for i, name in enumerate(self.relu_follows):
             layer = getattr(self, name)
-            if joined is not None and i == self.join_at:
-                h = self._joined(layer, h, joined.to(h.dtype))
-            else:
-                h = layer(h)
+            if self.normalize and h.shape[1] >= MIN_CENTRED:
+                h = h - h.mean(1, keepdim=True)
+            joins = joined is not None and i == self.join_at
+            h = self._joined(layer, h, joined) if joins else layer(h)
+            if self.normalize:
+                h = F.layer_norm(h, h.shape[1:])
             h = torch.relu(h)
-        return self.dropout_out(h)
+        h = self.dropout_out(h)
+        if not self.n_direct:
+            return h
+        direct = [self.dropout_in(averaged) if self.flatten else reduced]
+        if joined is not None and self.join == "concat":
+            direct.append(joined)
+        return torch.cat([h, *direct], 1)
 
     def _joined(self, layer, h, joined):
         if self.projection is None:

@@ -1,5 +1,6 @@
 """The primary network's two parts, from a backbone's name or from the user's own."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,22 +24,33 @@ class Primary(NamedTuple):
     is_named: bool  # ours: it takes a condition, and how its layers are run is known
 
 
-def _residual(in_channels, spatial_shape, base_channels, dropout):
+def _residual(in_channels, spatial_shape, base_channels, dropout, paper=False):
     rates = spread_dropout(dropout, *ResidualBackbone.dropout_places)
     backbone = ResidualBackbone(
-        in_channels, spatial_dims=len(spatial_shape), base_channels=base_channels, dropout=rates[:4]
+        in_channels,
+        spatial_dims=len(spatial_shape),
+        base_channels=base_channels,
+        dropout=rates[:4],
+        paper=paper,
     )
     return backbone, backbone.map_shape(spatial_shape), rates
 
 
-def _plain(in_channels, spatial_shape, base_channels, dropout):
+def _plain(in_channels, spatial_shape, base_channels, dropout, paper=False):
     rates = spread_dropout(dropout, *PlainBackbone.dropout_places)
-    backbone = PlainBackbone(in_channels, spatial_shape=spatial_shape, base_channels=base_channels)
+    backbone = PlainBackbone(
+        in_channels, spatial_shape=spatial_shape, base_channels=base_channels, paper=paper
+    )
     return backbone, backbone.map_shape, rates
 
 
 # A further backbone: a function like those two, and a line here.
-BACKBONES = {"resnet": _residual, "vgg": _plain}
+BACKBONES = {
+    "resnet": _residual,
+    "vgg": _plain,
+    "resnet-paper": functools.partial(_residual, paper=True),
+    "vgg-paper": functools.partial(_plain, paper=True),
+}
 
 
 def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropout):
@@ -58,7 +70,7 @@ def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropou
         )
     if isinstance(backbone, str) or not callable(backbone):
         raise ValueError(
-            f"'backbone' must be one of {quoted(sorted(BACKBONES))} or a callable "
+            f"'backbone' must be one of {quoted(list(BACKBONES))} or a callable "
             f"(in_channels, spatial_dims) -> torch.nn.Module. Got {backbone!r} instead"
             f"{did_you_mean(backbone, BACKBONES) or '.'}"
         )
@@ -75,7 +87,10 @@ def _own(make, in_channels, spatial_shape, dropout):
 
     def make_head(n_outputs, **joining):
         hidden = max(16, n_channels // 4)
-        return Head(n_channels, n_outputs, hidden_sizes=(hidden,), dropout=rates, **joining)
+        return Head(
+            n_channels, n_outputs, hidden_sizes=(hidden,), dropout=rates, n_direct=n_channels, normalize=True,
+            **joining,
+        )  # fmt: skip
 
     return Primary(module, make_head, n_channels, tuple(map_shape), ("head.*",), False)
 

@@ -9,7 +9,7 @@ SMALL = [(1, 1), (8, 8), (5, 7), (1, 9), (1, 1, 1), (8, 8, 8), (5, 7, 3), (2, 40
 
 
 def test_residual_backbone_on_the_papers_crop_has_the_papers_shapes():
-    net = ResidualBackbone(1, spatial_dims=3, base_channels=1).eval()
+    net = ResidualBackbone(1, spatial_dims=3, base_channels=1, paper=True).eval()
     h = torch.zeros(1, 1, 64, 96, 64)
     shapes = []
     with torch.no_grad():
@@ -34,7 +34,7 @@ def test_residual_block_is_the_papers():
 
 
 def test_plain_backbone_on_the_papers_scan_has_39424_features():
-    net = PlainBackbone(1, spatial_shape=(84, 116, 92))
+    net = PlainBackbone(1, spatial_shape=(84, 116, 92), paper=True)
     assert net.map_shape == (7, 11, 8)
     assert net.make_head(1, dropout=(0.2,)).hidden1.in_features == 39424
     small = PlainBackbone(1, spatial_shape=(84, 116, 92), base_channels=1).eval()
@@ -150,3 +150,61 @@ def test_head_drops_out_at_both_places():
     assert (head.dropout_in.p, head.dropout_out.p) == (0.4, 0.3)
     sure = Head(50, 1, hidden_sizes=(2,), dropout=(0.9, 0.0)).train()
     assert not torch.equal(sure(torch.ones(1, 50)), sure.eval()(torch.ones(1, 50)))
+
+
+def test_residual_backbone_ends_in_normalisation_and_relu():
+    net = ResidualBackbone(1, spatial_dims=2, base_channels=2)
+    out = net(torch.randn(40, 1, 16, 16))
+    assert (out >= 0).all()
+    torch.testing.assert_close(
+        out.mean((0, 2, 3)), torch.full((32,), 0.4), atol=0.1, rtol=0
+    )  # of a rectified N(0, 1)
+    net.eval()
+    wanted = net.tail.norm(net.block4(net.block3(net.block2(net.block1(net.stem(torch.ones(1, 1, 16, 16)))))))
+    torch.testing.assert_close(net(torch.ones(1, 1, 16, 16)), torch.relu(wanted))
+
+
+@pytest.mark.parametrize("flatten", [False, True])
+def test_output_layer_reads_channels_and_joined_table_directly(flatten):
+    n_features = 8 * 9 if flatten else 8
+    settings = {"hidden_sizes": (4,), "flatten": flatten, "n_joined": 3}
+    head = Head(n_features, 2, n_direct=8, **settings).eval()
+    plain = Head(n_features, 2, **settings).eval()
+    plain.hidden1.load_state_dict(head.hidden1.state_dict())
+    map, joined = torch.randn(6, 8, 3, 3), torch.randn(6, 3)
+    wanted = torch.cat([plain.features(map, joined), map.mean((2, 3)), joined], 1)
+    torch.testing.assert_close(head.features(map, joined), wanted)
+    assert head.output.in_features == 4 + 8 + 3
+    by_product = Head(n_features, 2, n_direct=8, join="multiply", **settings)
+    assert by_product.output.in_features == 4 + 8  # an unmultiplied table would be a concatenation
+
+
+def test_normalizing_head_does_not_see_what_all_features_have_in_common():
+    head = Head(16, 2, hidden_sizes=(16, 16), n_joined=3, normalize=True).double()
+    map, joined = torch.rand(6, 16, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    offset = torch.arange(6.0, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(head(map + offset, joined), head(map, joined))
+    assert not torch.allclose(head(map, joined + offset), head(map, joined))
+    few, map = Head(3, 2, hidden_sizes=(16,), normalize=True), torch.tensor([[1.0, 0.0, 0.0]])
+    assert not torch.allclose(few(map + 1), few(map))  # of three features the mean is one to be seen
+
+
+def test_normalizing_head_rectifies_units_of_mean_0_and_variance_1_of_each_row():
+    head = Head(16, 2, hidden_sizes=(16,), normalize=True).double()
+    map = torch.rand(6, 16, dtype=torch.float64)
+    units = head.hidden1(map - map.mean(1, keepdim=True))
+    spread = units.std(1, unbiased=False, keepdim=True)
+    wanted = torch.relu((units - units.mean(1, keepdim=True)) / spread)
+    torch.testing.assert_close(head.features(map), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_no_unit_of_a_new_normalizing_head_is_shut_for_all_rows():
+    map = torch.relu(torch.randn(64, 64)) * 0.2 + 0.4  # an offset larger than the spread
+    shut = {
+        normalize: sum(
+            int((Head(64, 1, hidden_sizes=(16,), normalize=normalize).features(map) <= 0).all(0).sum())
+            for _ in range(20)
+        )
+        for normalize in (False, True)
+    }
+    assert shut[True] == 0 < shut[False]

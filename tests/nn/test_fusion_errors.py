@@ -16,7 +16,11 @@ from skhyperfusion.nn import FusionNetwork
         ({"fusion": "tabatention"}, ValueError, r"did you mean 'tabattention'\?"),
         ({"task": "clasification"}, ValueError, r"'task' must be .*did you mean 'classification'\?"),
         ({"task": "classification"}, ValueError, r"one output for each class\. Got n_outputs=1"),
-        ({"backbone": "resnett"}, ValueError, r"'resnet', 'vgg' or a callable.*did you mean 'resnet'\?"),
+        (
+            {"backbone": "resnett"},
+            ValueError,
+            r"'resnet', 'vgg', .*'vgg-paper' or a callable.*did you mean 'resnet'\?",
+        ),
         ({"backbone": 3}, ValueError, "or a callable .* Got 3 instead"),
         ({"backbone": nn.Linear(2, 2)}, TypeError, "is a Linear object, which every fit would train on"),
         (

@@ -78,7 +78,7 @@ def test_concat_joins_the_table_where_the_paper_does(make_fusion):
 
 @pytest.mark.parametrize("fusion", ["max", "multiply"])
 def test_max_and_multiply_join_where_concat_does(make_fusion, fusion):
-    resnet, image, tabular = make_fusion(fusion, "resnet")
+    resnet, image, tabular = make_fusion(fusion, "resnet-paper")
     assert resnet.head.projection.out_features == resnet.head.hidden1.out_features
     projections = resnet.head.hidden1(resnet.backbone(image).mean((2, 3))), resnet.head.projection(tabular)
     combine = {"max": torch.maximum, "multiply": torch.mul}[fusion]
@@ -133,7 +133,12 @@ def test_further_fusion_is_a_class_and_a_line(monkeypatch, make_fusion):
 
 def test_alzheimer_network_of_the_paper_has_the_parameters_counted_by_hand():
     net = FusionNetwork(
-        n_tabular_features=17, n_outputs=3, in_channels=1, spatial_shape=(64, 96, 64), hyper_depth=1
+        backbone="resnet-paper",
+        n_tabular_features=17,
+        n_outputs=3,
+        in_channels=1,
+        spatial_shape=(64, 96, 64),
+        hyper_depth=1,
     )
     stem = 27 * 16 + 2 * 16
     blocks = 0
@@ -151,7 +156,7 @@ def test_alzheimer_network_of_the_paper_has_the_parameters_counted_by_hand():
 
 def test_brain_age_network_of_the_paper_has_the_parameters_counted_by_hand():
     net = FusionNetwork(
-        backbone="vgg", n_tabular_features=2, n_outputs=1, in_channels=1, spatial_shape=(84, 116, 92),
+        backbone="vgg-paper", n_tabular_features=2, n_outputs=1, in_channels=1, spatial_shape=(84, 116, 92),
         hyper_depth=1, embedding_dim=1, shared_embedding=False,
     )  # fmt: skip
     convolutions = [(1, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64)]
