@@ -16,6 +16,7 @@ from table_checks import TABLE_CHECKS, TRANSFORMER_CHECKS, Study
 
 import skhyperfusion
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader, TabularPreprocessor
+from skhyperfusion.images import cache_info, clear_cache
 
 TINY = {
     "base_channels": 1,
@@ -63,6 +64,21 @@ VARIANTS = {
     "pipeline": make_pipeline(TabularPreprocessor(imputer="median"), HyperFusionClassifier(**TINY)),
     "voting": VotingClassifier([("hyper", HyperFusionClassifier(**TINY))], voting="soft"),
 }
+# Images that are not held in memory are read batch by batch, from their files or a cache folder. Elsewhere
+# in this file they are held.
+CACHE = "a folder of the test's own"
+STORAGE = {
+    "classifier-read": HyperFusionClassifier(
+        **TINY, image_loader=ImageLoader(memory=0), augmentation="light"
+    ),
+    "regressor-cached": HyperFusionRegressor(
+        **TINY, image_loader=ImageLoader(memory=0, cache_dir=CACHE), augmentation="light"
+    ),
+}
+MORE_STORAGE = {
+    "regressor-read": HyperFusionRegressor(**TINY, image_loader=ImageLoader(memory=0)),
+    "classifier-cached": HyperFusionClassifier(**TINY, image_loader=ImageLoader(cache_dir=CACHE)),
+}
 TRANSFORMERS = {
     "default": TabularPreprocessor(),
     "median": TabularPreprocessor(imputer="median"),
@@ -94,9 +110,12 @@ def cases(estimators, checks, *marks):
             yield pytest.param(estimator, check, id=f"{name}-{check.__name__}", marks=marks)
 
 
-def run(check, estimator, study, capfd):
+def run(check, estimator, study, capfd, cache_dir=None):
     more = {"capfd": capfd} if "capfd" in inspect.signature(check).parameters else {}
-    return check(clone(estimator), study, **more)
+    estimator = clone(estimator)
+    if estimator.get_params().get("image_loader__cache_dir") == CACHE:
+        estimator.set_params(image_loader__cache_dir=cache_dir)
+    return check(estimator, study, **more)
 
 
 def combines(estimator):
@@ -111,10 +130,25 @@ def combines(estimator):
         *cases({k: e for k, e in ESTIMATORS.items() if not combines(e)}, TABLE_CHECKS),
         *cases({k: e for k, e in ESTIMATORS.items() if combines(e)}, TABLE_CHECKS, pytest.mark.slow),
         *cases(VARIANTS, TABLE_CHECKS, pytest.mark.slow),
+        *cases(STORAGE, TABLE_CHECKS),
+        *cases(MORE_STORAGE, TABLE_CHECKS, pytest.mark.slow),
     ],
 )
-def test_estimator_on_a_table_with_paths(estimator, check, small_study, capfd):
-    assert run(check, estimator, small_study, capfd) is None  # a check asserts by itself
+def test_estimator_on_a_table_with_paths(estimator, check, small_study, capfd, tmp_path):
+    assert run(check, estimator, small_study, capfd, tmp_path) is None  # a check asserts by itself
+
+
+@pytest.mark.parametrize("kind", ["held", "read", "cached"])
+def test_images_are_stored_as_the_table_checks_say(kind, small_study, tmp_path):
+    loader = {
+        "held": ImageLoader(),
+        "read": ImageLoader(memory=0),
+        "cached": ImageLoader(memory=0, cache_dir=tmp_path),
+    }[kind]
+    clear_cache()
+    HyperFusionClassifier(**TINY, image_loader=loader).fit(small_study.X, small_study.labels)
+    assert cache_info()["images"] == (24 if kind == "held" else 0)
+    assert cache_info(tmp_path)["disk_images"] == (24 if kind == "cached" else 0)
 
 
 @pytest.mark.parametrize(("transformer", "check"), list(cases(TRANSFORMERS, TRANSFORMER_CHECKS)))

@@ -117,8 +117,9 @@ class ExternalConv(nn.Module):
     Parameters
     ----------
     spatial_dims : {1, 2, 3}
-    stride, dilation : int or sequence of int, default=1
+    stride : int or sequence of int, default=1
     padding : int, sequence of int, 'same' or 'valid', default=0
+    dilation : int or sequence of int, default=1
     groups : int, default=1
     padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}, default='zeros'
 

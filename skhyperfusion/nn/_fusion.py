@@ -59,7 +59,7 @@ class FusionNetwork(nn.Module):
         (behind a backbone of your own), see `FiLM`, `DAFT`, `TabAttention`; 'reverse': the image makes
         weights of the head, which then reads the table; 'late': at the end, where the predictions of two
         networks are averaged; 'image', 'tabular': one alone.
-    n_tabular_features : int
+    n_tabular_features : int, default=0
         T. Not used by ``fusion='image'``.
     n_outputs : int
     task : {'classification', 'regression'}, default='regression'

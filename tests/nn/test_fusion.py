@@ -1,3 +1,5 @@
+"""Every fusion on every backbone, in two and three dimensions: rows, gradients, copies, start, layers."""
+
 import copy
 import itertools
 import pickle
@@ -11,11 +13,22 @@ from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._norm import measure_statistics
 from skhyperfusion.nn._primary import BACKBONES
 
-# To register a fusion or a backbone is to test it.
+# To register a fusion or a backbone is to test it; the table alone, which has neither, once.
 EVERY = [*BACKBONES, "own map", "own features"]
-matrix = pytest.mark.parametrize(
-    ("fusion", "backbone", "spatial_dims"), list(itertools.product(FUSIONS, EVERY, [2, 3]))
-)
+
+
+def cases(*axes):
+    """Every fusion with all that the axes hold, and what knows no image with their first values."""
+    return [
+        (fusion, *values)
+        for fusion in FUSIONS
+        for number, values in enumerate(itertools.product(*axes))
+        if FUSIONS[fusion].uses_image or number == 0
+    ]
+
+
+matrix = pytest.mark.parametrize(("fusion", "backbone", "spatial_dims"), cases(EVERY, [2, 3]))
+by_backbone = pytest.mark.parametrize(("fusion", "backbone"), cases(EVERY))
 USES_IMAGE = [name for name in FUSIONS if FUSIONS[name].uses_image]
 USES_TABLE = [name for name in FUSIONS if FUSIONS[name].uses_table]
 
@@ -38,15 +51,6 @@ def test_batch_equals_its_rows_one_by_one(make_fusion, fusion, backbone, spatial
     assert out.shape == (4, 3)
     assert out.std(0).min() > 1e-6
     torch.testing.assert_close(out, torch.cat(rows), rtol=1e-10, atol=1e-10)
-
-
-@matrix
-def test_permuting_rows_permutes_predictions(make_fusion, fusion, backbone, spatial_dims):
-    net, image, tabular = make_fusion(fusion, backbone, spatial_dims)
-    order = torch.tensor([2, 0, 3, 1])
-    with torch.no_grad():
-        out, permuted = net(image, tabular), net(image[order], tabular[order])
-    torch.testing.assert_close(permuted, out[order], rtol=1e-10, atol=1e-10)
 
 
 @matrix
@@ -94,14 +98,11 @@ def test_state_dict_and_copies_after_a_forward_give_the_same(make_fusion, fusion
         torch.testing.assert_close(twin(image, tabular), out, rtol=0, atol=0)
 
 
-@matrix
-def test_features_are_the_input_of_the_last_layer(make_fusion, fusion, backbone, spatial_dims):
-    net, image, tabular = make_fusion(fusion, backbone, spatial_dims)
-    with torch.no_grad():
-        features = net.features(image, tabular)
-        assert features.shape[0] == 4
-        with net.fusion.supply(net, image, tabular):
-            out = net.fusion.output(net, features)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_features_are_what_the_last_layer_reads(make_fusion, fusion):
+    net, image, tabular = make_fusion(fusion)
+    with torch.no_grad(), net.fusion.supply(net, image, tabular):
+        out = net.fusion.output(net, net.features(image, tabular))
         torch.testing.assert_close(out, net(image, tabular), rtol=0, atol=0)
 
 
@@ -128,7 +129,7 @@ def test_generated_weights_change_with_the_table(make_fusion, backbone, hyper_de
         assert (weight[0] - weight[1]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (5, 7), (8, 8, 8), (1, 1, 1), (40, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (1, 1, 1), (40, 3)], ids=str)
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("fusion", USES_IMAGE)
 def test_small_images_train_and_predict(make_fusion, fusion, backbone, shape):
@@ -220,8 +221,7 @@ def test_principled_init_knows_which_layers_a_relu_follows(make_fusion):
     assert not_followed == ["head.output"]
 
 
-@pytest.mark.parametrize("backbone", EVERY)
-@pytest.mark.parametrize("fusion", FUSIONS)
+@by_backbone
 def test_output_at_the_start_has_a_sane_variance(make_fusion, fusion, backbone):
     net, image, tabular = make_fusion(fusion, backbone, rows=64, spatial_shape=(16, 16), dropout=0.0)
     measure_statistics(net, image, tabular)
@@ -277,8 +277,7 @@ def test_tabular_network_without_an_embedding_raises(make_fusion, fusion):
     assert make_fusion("hyper")[0].has_embedding
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(("fusion", "backbone"), cases(BACKBONES))
 def test_training_step_with_weights_equals_repeated_rows(make_fusion, fusion, backbone):
     net, image, tabular = make_fusion(fusion, backbone, dropout=0.0)
     twin = copy.deepcopy(net).train()
@@ -314,8 +313,7 @@ def test_autocast_trains(make_fusion, fusion):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", EVERY)
-@pytest.mark.parametrize("fusion", FUSIONS)
+@by_backbone
 def test_compiled_network_gives_the_same_in_one_graph(make_fusion, fusion, backbone):
     torch._dynamo.reset()
     net, image, tabular = make_fusion(fusion, backbone, dropout=0.0)

@@ -153,6 +153,11 @@ if hasattr(os, "register_at_fork"):
 def clear_cache(cache_dir: str | os.PathLike | None = None) -> None:
     """Forget the decoded images of this process, and delete those under `cache_dir` if one is given.
 
+    Parameters
+    ----------
+    cache_dir : str or path-like, default=None
+        Folder that loaders keep images in; None: memory alone.
+
     Examples
     --------
     >>> from skhyperfusion.images import cache_info, clear_cache
@@ -167,6 +172,11 @@ def clear_cache(cache_dir: str | os.PathLike | None = None) -> None:
 
 def cache_info(cache_dir: str | os.PathLike | None = None) -> dict[str, int]:
     """Tell how many decoded images this process keeps, and of what use that was.
+
+    Parameters
+    ----------
+    cache_dir : str or path-like, default=None
+        Folder that loaders keep images in, to be looked into as well.
 
     Returns
     -------

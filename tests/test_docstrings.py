@@ -1,0 +1,128 @@
+"""What a public docstring lists is what the object has: parameters, defaults, attributes; the pair agrees."""
+
+import inspect
+import pkgutil
+import re
+from importlib import import_module
+
+import pytest
+from sklearn.base import clone
+from test_table_checks import ESTIMATORS, TRANSFORMERS
+
+import skhyperfusion
+from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor
+
+HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)
+
+
+def public():
+    """Return what the package, and the packages within it, name in ``__all__``, by dotted name."""
+    names = [module.name for module in pkgutil.walk_packages(skhyperfusion.__path__, "skhyperfusion.")]
+    modules = [skhyperfusion] + [import_module(name) for name in names if "._" not in name]
+    found = {getattr(module, name) for module in modules for name in getattr(module, "__all__", ())}
+    documented = [one for one in found if inspect.isclass(one) or inspect.isfunction(one)]
+    return {f"{one.__module__}.{one.__qualname__}": one for one in documented}
+
+
+def section(documented, name):
+    """Return the entries of a section of a numpydoc text: name -> what stands behind the colon.
+
+    Of names that stand together on a line without a default, None.
+    """
+    text = inspect.getdoc(documented) or ""
+    parts = HEADING.split(text)
+    body = dict(zip(parts[1::2], parts[2::2], strict=True)).get(name, "")
+    entries = {}
+    for line in body.strip("\n").splitlines():
+        if line and not line[0].isspace():
+            names, _, kind = line.partition(" : ")
+            apart = [one.strip().lstrip("*") for one in names.split(",")]
+            entries |= dict.fromkeys(apart, kind if len(apart) == 1 or "default=" in kind else None)
+    return entries
+
+
+def taken(documented):
+    parameters = inspect.signature(documented).parameters
+    return {name: one for name, one in parameters.items() if name not in ("self", "cls")}
+
+
+PUBLIC = public()
+# An exception's message, and what a class takes over from torch or pandas, have their own documentation.
+ENTITIES = {
+    name: one
+    for name, one in PUBLIC.items()
+    if inspect.isfunction(one) or ("__init__" in vars(one) and not issubclass(one, BaseException))
+}
+
+
+@pytest.mark.parametrize("name", sorted(ENTITIES))
+def test_parameters_are_documented_in_their_order(name):
+    assert list(section(PUBLIC[name], "Parameters")) == list(taken(PUBLIC[name]))
+
+
+def methods():
+    for name, cls in ENTITIES.items():
+        for attribute, method in vars(cls).items() if inspect.isclass(cls) else ():
+            documented = inspect.isfunction(method) and "Parameters\n" in (method.__doc__ or "")
+            if documented and not attribute.startswith("_"):
+                yield f"{name}.{attribute}", method
+
+
+@pytest.mark.parametrize(("name", "method"), [pytest.param(*case, id=case[0]) for case in methods()])
+def test_parameters_of_methods_are_documented_in_their_order(name, method):
+    assert list(section(method, "Parameters")) == list(taken(method)), name
+
+
+@pytest.mark.parametrize("name", sorted(ENTITIES))
+def test_defaults_are_documented_as_they_are(name):
+    wrong = {}
+    for parameter, kind in section(PUBLIC[name], "Parameters").items():
+        if kind is None:
+            continue
+        stated = re.search(r"default=(.+)$", kind)
+        default = taken(PUBLIC[name])[parameter].default
+        if stated and not _says(stated[1], default):
+            wrong[parameter] = (stated[1], default)
+        # What may be left out says what it is then; *args and **kwargs have no default.
+        if not stated and default is not inspect.Parameter.empty and default is not None:
+            wrong[parameter] = ("nothing", default)
+    assert wrong == {}
+
+
+def _says(text, default):
+    if isinstance(default, str):
+        return text.strip("'\"` ") == default
+    try:
+        return eval(text, {"__builtins__": {}}) == default
+    except SyntaxError:  # words, such as "8 GiB"
+        return True
+
+
+def test_classifier_and_regressor_have_the_same_parameters_in_one_order():
+    ours, theirs = taken(HyperFusionClassifier), taken(HyperFusionRegressor)
+    shared = [name for name in ours if name in theirs]
+    assert shared == [name for name in theirs if name in ours]
+    assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
+    assert set(ours) - set(theirs) == {"class_weight"}
+    assert set(theirs) - set(ours) == {"scale_target"}
+    kinds = [section(cls, "Parameters") for cls in (HyperFusionClassifier, HyperFusionRegressor)]
+    assert {name: kinds[0][name] for name in shared} == {name: kinds[1][name] for name in shared}
+    assert {one.kind for one in [*ours.values(), *theirs.values()]} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+FITTED = ESTIMATORS | {"TabularPreprocessor": TRANSFORMERS["default"]}
+
+
+@pytest.mark.filterwarnings("ignore:Predictions of HyperFusionRegressor do not rise:UserWarning")
+@pytest.mark.parametrize("name", sorted(FITTED))
+def test_attributes_of_a_fitted_estimator_are_documented_and_there(name, study):
+    X, labels, values = (part.head(24) for part in study)
+    estimator = clone(FITTED[name])
+    is_classifier = getattr(estimator, "_estimator_type", "") == "classifier" or "Classifier" in name
+    estimator.fit(X, labels if is_classifier else values)
+    listed = section(type(estimator), "Attributes")
+    absent = [one for one in listed if not hasattr(estimator, one)]
+    optional = {"fold_scores_"}  # where it was asked for
+    assert set(absent) <= optional
+    learned = {one for one in vars(estimator) if one.endswith("_") and not one.startswith("_")}
+    assert learned - set(listed) == set()
