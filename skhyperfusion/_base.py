@@ -13,15 +13,17 @@ from skhyperfusion._engine._augmentation import make_augmentation
 from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._callbacks import ValidationScore
 from skhyperfusion._engine._collapse import warn_if_collapsed
-from skhyperfusion._engine._device import has_room, resolve_precision, seeded, spread_device
-from skhyperfusion._engine._holdout import rows_that_weigh, split_holdout
+from skhyperfusion._engine._device import hold_where_it_fits, resolve_precision, seeded, spread_device
+from skhyperfusion._engine._holdout import mean_one, rows_that_weigh, split_holdout, warn_of_absent_classes
+from skhyperfusion._engine._net import check_net_params
 from skhyperfusion._engine._predict import predict_outputs
-from skhyperfusion._engine._train import TrainingSettings, train
+from skhyperfusion._engine._train import TrainingSettings, lr_scales, train
 from skhyperfusion._meta import group_codes
-from skhyperfusion._parameters import PARAMETER_RULES, RESERVED_NET_PARAMS
+from skhyperfusion._parameters import PARAMETER_RULES
 from skhyperfusion._rules import check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._preprocessor import TabularPreprocessor
+from skhyperfusion._wording import show
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
 
@@ -40,6 +42,7 @@ class BaseHyperFusion(BaseEstimator):
 
     def _fit(self, X, y, sample_weight, groups):
         check_parameters(self, PARAMETER_RULES | self._own_rules)
+        check_net_params(self.net_params or {}, type(self).__name__)
         # What is learned waits for _store: a fit that fails leaves the model of before as it was.
         header = copy.copy(self)  # is told the names of the columns
         frame = check_table(header, X, reset=not self._continues())
@@ -62,7 +65,7 @@ class BaseHyperFusion(BaseEstimator):
                 self._initialize(module, target, dataset, rows, device, random_state)
             settings = replace(
                 self._training_settings(target, device, random_state),
-                lr_scales=self._lr_scales(module),
+                lr_scales=lr_scales(module, self.hyper_lr_scale),
                 augmentation=self._augmentation(encoder),
             )
             trained = self._train(module, dataset, rows, settings, monitor)
@@ -72,10 +75,8 @@ class BaseHyperFusion(BaseEstimator):
         warn_if_collapsed(
             self.module_,
             dataset.subset(rows.train),
-            device=device,
-            estimator_name=type(self).__name__,
-            lr=self.lr,
-        )
+            device=device, estimator_name=type(self).__name__, lr=self.lr,
+        )  # fmt: skip
         return self
 
     def embed(self, X):
@@ -224,9 +225,7 @@ class BaseHyperFusion(BaseEstimator):
             tabular = encoder.encode_table(rows.frame, source)
         else:
             tabular = encoder.fit_table(rows.frame, rows.train, source)
-        for part in (rows.train, rows.valid):
-            if part is not None:
-                weight[part] /= weight[part].mean()
+        weight = mean_one(weight, rows)
         dtype = torch.float64 if self.precision == "float64" else torch.float32
         coded = target.encode(rows.values)
         images = source
@@ -242,11 +241,16 @@ class BaseHyperFusion(BaseEstimator):
 
     def _monitor(self, target, rows):
         """Make what scores the rows held out, or None where their loss does."""
-        if rows.valid is None or self.monitor == "loss":
+        if rows.valid is None:
+            return None
+        warn_of_absent_classes(target.lacking(rows.values[rows.valid]), len(rows.valid), self.monitor)
+        if self.monitor == "loss":
             return None
         name = self.monitor if isinstance(self.monitor, str) else "score"
         truth = target.original(rows.values[rows.valid])
-        return ValidationScore(target.scorer(self.monitor), target.predictions, truth, f"valid_{name}")
+        return ValidationScore(
+            target.scorer(self.monitor), target.predictions, truth, f"valid_{name}", show(self.monitor)
+        )
 
     def _new_network(self, fusion, encoder, target, dataset):
         spec = encoder.image_spec
@@ -278,7 +282,9 @@ class BaseHyperFusion(BaseEstimator):
             )
             network = module.tabular_network(target.n_outputs)  # its linear head is thrown away
             settings = self._training_settings(target, device, random_state)
-            self._pretrain(network, self._held_where_it_fits(table, device).subset(rows.train), settings)
+            self._pretrain(
+                network, hold_where_it_fits(table, device, self.net_params or {}).subset(rows.train), settings
+            )
         # After the pre-training: the generators' scale is the embedding's.
         module.initialize(
             dataset.tabular[rows.train].to(dataset.dtype), sample_weight=dataset.weight[rows.train]
@@ -306,17 +312,9 @@ class BaseHyperFusion(BaseEstimator):
             raise KeyboardInterrupt
 
     def _train(self, module, dataset, rows, settings, monitor):
-        dataset = self._held_where_it_fits(dataset, settings.device)
+        dataset = hold_where_it_fits(dataset, settings.device, settings.net_params)
         valid_set = None if rows.valid is None else dataset.subset(rows.valid)
         return train(module, dataset.subset(rows.train), settings, valid_set=valid_set, monitor=monitor)
-
-    def _held_where_it_fits(self, dataset, device):
-        """Hold the rows on the device if they fit, unless the user asks for what loads them from a CPU."""
-        settings = (self.net_params or {}).items()
-        on_cpu = any(name.endswith(("num_workers", "pin_memory")) and value for name, value in settings)
-        if dataset.reads or on_cpu or not has_room(device, dataset.nbytes):
-            return dataset
-        return dataset.to(device)
 
     def _training_settings(self, target, device, random_state):
         """Return how to train for this target; what a network has of its own is to be filled in."""
@@ -332,7 +330,7 @@ class BaseHyperFusion(BaseEstimator):
             lr_schedule=self.lr_schedule,
             patience=self.n_iter_no_change,
             callbacks=clone(self.callbacks or [], safe=False),
-            net_params=self._checked_net_params(),
+            net_params=dict(self.net_params or {}),
             augmentation=None,
             device=device,
             precision=resolve_precision(self.precision, device),
@@ -342,25 +340,9 @@ class BaseHyperFusion(BaseEstimator):
             stage="epoch",
         )
 
-    def _lr_scales(self, module):
-        """Return what the learning rate of each generating matrix is multiplied by: name -> factor."""
-        scale = self.hyper_lr_scale
-        return {
-            name: 1 / n_read if scale == "auto" else float(scale)
-            for name, n_read in module.generator_matrices().items()
-        }
-
     def _augmentation(self, encoder):
         spec = encoder.image_spec
         return None if spec is None else make_augmentation(self.augmentation, len(spec.shape))
-
-    def _checked_net_params(self):
-        for name in self.net_params or {}:
-            if name in RESERVED_NET_PARAMS:
-                own = RESERVED_NET_PARAMS[name]
-                hint = "it is made by the estimator" if own is None else f"set the parameter {own!r} instead"
-                raise ValueError(f"net_params of {type(self).__name__} may not set {name!r}: {hint}.")
-        return dict(self.net_params or {})
 
     def _store(self, header, encoder, target, trained):
         """Put what a fit has learned in the place of what one before it had, all at once."""

@@ -63,24 +63,6 @@ PARAMETER_RULES = {
     "verbose": [Number(int, 0), Boolean()],
 }
 
-# Settings of the skorch net that an estimator's own parameter, or the estimator itself, makes.
-RESERVED_NET_PARAMS = {
-    **{
-        name: name
-        for name in ("lr", "max_epochs", "batch_size", "optimizer", "callbacks", "device", "verbose")
-    },
-    "optimizer__weight_decay": "weight_decay",
-    "train_split": "early_stopping",
-    "warm_start": "warm_start",
-    "augmentation": "augmentation",
-    "precision": "precision",
-    "compile": "compile",
-    "seed": "random_state",
-    "module": "backbone",
-    "criterion": None,
-    "dataset": None,
-}
-
 DATA_PARAMETERS = """\
 image_columns : "auto", str, int, list of these or None, default="auto"
     Columns that hold images. "auto": every column whose cells are all paths with a known suffix,

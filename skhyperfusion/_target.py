@@ -1,5 +1,6 @@
 """What y is to a network: checked, coded for its loss, and told again in the words of whoever gave it."""
 
+import numbers
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -98,6 +99,10 @@ class Target(ABC):
         """Return the labels (n,) whose shares the rows held out are to keep, or None."""
         return None
 
+    def lacking(self, values):
+        """Return what the rows held out should have and lack, for the warning: the labels of classes."""
+        return []
+
     def scorer(self, monitor):
         """Return the scorer ``(predictions, None, y) -> float`` that `monitor` means."""
         return get_scorer(monitor) if isinstance(monitor, str) else monitor
@@ -178,11 +183,22 @@ class LabelTarget(Target):
         """Return ``classes_``."""
         return {"classes_": self.classes}
 
+    def lacking(self, values):
+        """Return the classes that none of the rows has."""
+        return self.classes[np.setdiff1d(np.arange(len(self.classes)), values)].tolist()
+
     def row_weights(self, values, sample_weight):
         """Return the weights of the rows (n,) times those of their classes."""
         weight = super().row_weights(values, sample_weight)
         if self.class_weight is None:
             return weight
+        if isinstance(self.class_weight, dict):
+            for label, of_class in self.class_weight.items():
+                if not isinstance(of_class, numbers.Real) or not 0 <= of_class < np.inf:
+                    raise ValueError(
+                        f"class_weight of {self.owner} gives class {show(label)} the weight {show(of_class)}."
+                        " A weight is a number >= 0; give a rare class more, and one that shall not count 0."
+                    )
         return weight * compute_sample_weight(self.class_weight, self.classes[values])
 
     def strata(self, values):
@@ -326,7 +342,38 @@ def check_values(y, index, *, name):
     shape = np.shape(np.asarray(y))
     if len(shape) > 2:
         raise ValueError(f"y must be of shape (n_samples,) or (n_samples, n_outputs). Got {shape} instead.")
+    _refuse_text(y, index, name)
     return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=name)
+
+
+def _refuse_text(y, index, name):
+    cells = np.asarray(y, dtype=object)
+    if cells.ndim == 0:
+        return
+    cells = cells.reshape(len(cells), -1)
+    texts = {
+        i: cell for i, row in enumerate(cells) for cell in row if isinstance(cell, str) and _is_word(cell)
+    }
+    if not texts:
+        return
+    first = show(next(iter(texts.values())))
+    if len(texts) == len(cells):
+        raise ValueError(
+            f"{name} predicts numbers, but y holds words, such as {first}. To predict classes use "
+            f"{name.replace('Regressor', 'Classifier') if 'Regressor' in name else 'a classifier'}."
+        )
+    raise ValueError(
+        f"y must hold numbers for {name}, but holds text in {listing([index[i] for i in texts])} (the first "
+        f"is {first}). Write them as numbers, or drop the rows from X and y."
+    )
+
+
+def _is_word(text):
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
 
 
 def _check_rows(y, index, name):

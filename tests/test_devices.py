@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from skhyperfusion import HyperFusionClassifier, ImageLoader, _base
+from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion._engine import _device
 from skhyperfusion._engine import _predict as _inference
 from skhyperfusion._engine._batches import FusionDataset, ReadAhead
@@ -55,7 +55,7 @@ def test_rows_have_room_on_a_gpu_up_to_a_share_of_its_free_memory(monkeypatch):
 )
 def test_rows_move_to_the_device_once_where_they_fit(monkeypatch, settings, has_room, n_moves):
     moved, sizes = [], []
-    monkeypatch.setattr(_base, "has_room", lambda device, n_bytes: sizes.append(n_bytes) or has_room)
+    monkeypatch.setattr(_device, "has_room", lambda device, n_bytes: sizes.append(n_bytes) or has_room)
     monkeypatch.setattr(FusionDataset, "to", lambda self, device: moved.append(device) or self)
     images = list(np.random.default_rng(0).normal(size=(40, 8, 8)).astype(np.float32))
     X = pd.DataFrame({"picture": images, "age": np.arange(40.0)})

@@ -2,9 +2,13 @@
 
 import functools
 import math
+import numbers
+import warnings
 
 import torch
 from skorch.callbacks import Callback, LRScheduler
+
+from skhyperfusion._wording import show
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises before the cosine takes it down
 
@@ -22,13 +26,19 @@ class ValidationScore(Callback):
         True labels or values of the validation rows.
     name : str
         Its column in the history.
+    monitor : str
+        What the user calls the scorer, for the warning where it gives NaN.
     """
 
-    def __init__(self, scorer, predictions, y, name):
+    def __init__(self, scorer, predictions, y, name, monitor):
         self.scorer = scorer
         self.predictions = predictions
         self.y = y
         self.name = name
+        self.monitor = monitor
+
+    def on_train_begin(self, net, **kwargs):
+        self.warned_ = False
 
     def on_epoch_begin(self, net, **kwargs):
         self.outputs_ = []
@@ -39,7 +49,17 @@ class ValidationScore(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         predictions = self.predictions(torch.cat(self.outputs_).numpy())
-        net.history.record(self.name, float(self.scorer(predictions, None, self.y)))
+        score = float(self.scorer(predictions, None, self.y))
+        if math.isnan(score) and not self.warned_:
+            self.warned_ = True
+            warnings.warn(
+                f"monitor={self.monitor} gives NaN for the {len(self.y)} rows held out. Such an epoch never "
+                "counts as the best one; where all are such, the last one counts. Pass another monitor "
+                "('loss' is defined for any rows), a larger validation_fraction, or early_stopping=False.",
+                UserWarning,
+                stacklevel=2,
+            )
+        net.history.record(self.name, score)
 
 
 class BestEpoch(Callback):
@@ -79,7 +99,9 @@ class BestEpoch(Callback):
             self._keep(net, record["epoch"], 0.0)
             return
         value = record[self.monitor] if self.lower_is_better else -record[self.monitor]
-        if value < self.value_ or self.state_ is None:
+        if math.isnan(value) and self.value_ == math.inf:
+            self._keep(net, record["epoch"], math.inf)  # until there is one that says something
+        elif value < self.value_ or self.state_ is None:
             self._keep(net, record["epoch"], value)
         elif record["epoch"] - self.epoch_ >= self.patience:
             net.stop_requested_ = True
@@ -112,15 +134,26 @@ class EpochLog(Callback):
 
 def history_row(record):
     """Keep what a person wants of a skorch record: no batches, no counts, no flags of the best epoch."""
-    row = {name: value for name, value in record.items() if not name.endswith(("batches", "_count", "_best"))}
+    row = {name: value for name, value in record.items() if not _is_of_skorch(name, record)}
     row["seconds"] = row.pop("dur")
     return row
 
 
+def _is_of_skorch(name, record):
+    if name in ("batches", "train_batch_count", "valid_batch_count"):
+        return True
+    # A scoring callback flags its best epochs; a column that a user calls so is none of its.
+    return name.endswith("_best") and name.removesuffix("_best") in record and isinstance(record[name], bool)
+
+
 def _epoch_line(row, max_epochs, stage):
-    numbers = [f"{name} {row[name]:.4g}" for name in row if name not in ("epoch", "seconds")]
+    values = [f"{name} {_short(row[name])}" for name in row if name not in ("epoch", "seconds")]
     epoch = f"{row['epoch']:>{len(str(max_epochs))}}/{max_epochs}"
-    return "  ".join([f"{stage} {epoch}", *numbers, f"{row['seconds']:.2f} s"])
+    return "  ".join([f"{stage} {epoch}", *values, f"{row['seconds']:.2f} s"])
+
+
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, numbers.Real) else show(value)
 
 
 def cosine_with_warm_up(step, n_steps):

@@ -75,3 +75,11 @@ def resolve_precision(precision, device):
 def has_room(device, n_bytes):
     """Return whether rows of so many bytes should stay on the device during a fit: on a GPU, if they fit."""
     return device.type == "cuda" and n_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def hold_where_it_fits(dataset, device, net_params):
+    """Hold the rows on the device if they fit, unless the user asks for what loads them from a CPU."""
+    on_cpu = any(name.endswith(("num_workers", "pin_memory")) and value for name, value in net_params.items())
+    if dataset.reads or on_cpu or not has_room(device, dataset.nbytes):
+        return dataset
+    return dataset.to(device)

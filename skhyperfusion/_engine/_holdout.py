@@ -1,5 +1,6 @@
 """The rows of a fit, and which are held out: seeded, stratified for classes, grouped by subject."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skhyperfusion._meta import group_codes
 from skhyperfusion._rules import check_sample_weight
+from skhyperfusion._wording import listing, show
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,33 @@ def rows_that_weigh(frame, values, sample_weight, groups):
         raise ValueError(f"Fitting needs at least 2 rows of positive weight, but n_samples = {len(kept)}.")
     groups = None if groups is None else group_codes(groups[kept])
     return FitRows(frame.iloc[kept], values[kept], weight[kept], groups)
+
+
+def mean_one(weight, rows):
+    """Return weights that are one on average over the rows to train on, and over those held out."""
+    weight = weight.copy()
+    for part, role in ((rows.train, "to train on"), (rows.valid, "held out")):
+        if part is None:
+            continue
+        if not weight[part].any():
+            raise ValueError(
+                f"All {len(part)} rows {role} weigh zero: class_weight gives nothing to the classes that they"
+                " have. Give one of these a positive weight, or leave its rows out."
+            )
+        weight[part] /= weight[part].mean()
+    return weight
+
+
+def warn_of_absent_classes(labels, n_rows, monitor):
+    """Warn where rows held out have none of these classes: what chooses the best epoch does not see them."""
+    if labels:
+        warnings.warn(
+            f"The {n_rows} rows held out have none of {listing(labels, noun='label')}, so that "
+            f"monitor={show(monitor)} chooses the best epoch without. Pass a larger validation_fraction or "
+            "early_stopping=False, or leave out what has too few rows.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def split_holdout(n_rows, fraction, *, labels=None, groups=None, random_state):

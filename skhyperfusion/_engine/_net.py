@@ -1,6 +1,7 @@
 """The skorch net that trains a fusion network."""
 
 import contextlib
+import inspect
 import multiprocessing
 
 import numpy as np
@@ -11,12 +12,68 @@ from skorch.callbacks import EarlyStopping, EpochTimer, PassthroughScoring
 from skorch.dataset import Dataset
 from skorch.exceptions import SkorchException
 from skorch.utils import to_device
+from torch.utils.data import DataLoader
 
 from skhyperfusion._engine._batches import BatchSampler, FusionDataset, ReadAhead, pass_batch
 from skhyperfusion._engine._compiler import check_compiler
 from skhyperfusion._engine._losses import LOSSES, row_losses
 from skhyperfusion._engine._small_maps import SmallMapsInFloat32
+from skhyperfusion._wording import did_you_mean
 from skhyperfusion.nn._layout import lay_out_images, suits_channels_last
+
+# Settings of the skorch net that an estimator's own parameter, or the estimator itself, makes.
+RESERVED_NET_PARAMS = {
+    **{
+        name: name
+        for name in ("lr", "max_epochs", "batch_size", "optimizer", "callbacks", "device", "verbose")
+    },
+    "optimizer__weight_decay": "weight_decay",
+    "train_split": "early_stopping",
+    "warm_start": "warm_start",
+    "augmentation": "augmentation",
+    "precision": "precision",
+    "compile": "compile",
+    "seed": "random_state",
+    "module": "backbone",
+    "criterion": None,
+    "dataset": None,
+}
+# What takes the place of torch's own ways to draw batches.
+_DRAWN_HERE = {
+    "iterator_train__sampler": "Rare classes count more with class_weight='balanced' or sample_weight",
+    "iterator_train__drop_last": "A last batch of one row joins the one before it, none need be dropped",
+}
+
+
+def check_net_params(net_params, owner):
+    """Raise ValueError where settings of the skorch net are not the user's to set, or none that it has."""
+    for name in net_params:
+        if name in RESERVED_NET_PARAMS:
+            own = RESERVED_NET_PARAMS[name]
+            hint = "it is made by the estimator" if own is None else f"set the parameter {own!r} instead"
+            raise ValueError(f"net_params of {owner} may not set {name!r}: {hint}.")
+        if name in _DRAWN_HERE:
+            raise ValueError(
+                f"net_params of {owner} may not set {name!r}: the estimator draws the batches. "
+                f"{_DRAWN_HERE[name]}."
+            )
+        known = _names_like(name)
+        if name not in known and not name.startswith(("criterion__", "optimizer__", "callbacks__")):
+            raise ValueError(
+                f"net_params of {owner} sets {name!r}, which a skorch net does not have"
+                f"{did_you_mean(name, known) or '.'}"
+            )
+
+
+def _names_like(name):
+    """Return the settings that there are, of the same part of the net where `name` says which."""
+    own = [*inspect.signature(NeuralNet.__init__).parameters][1:]
+    loader = [*inspect.signature(DataLoader.__init__).parameters][2:]
+    compiler = [*inspect.signature(torch.compile).parameters][1:]
+    nested = [f"{part}__{n}" for part in ("iterator_train", "iterator_valid") for n in loader] + [
+        f"compile__{n}" for n in compiler
+    ]
+    return [n for n in own if n not in ("module", "kwargs")] + nested
 
 
 class StopTraining(KeyboardInterrupt):

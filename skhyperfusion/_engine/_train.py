@@ -90,6 +90,14 @@ class TrainingSettings:
     stage: str
 
 
+def lr_scales(module, scale):
+    """Return what the learning rate of each generating matrix is multiplied by: name -> factor."""
+    return {
+        name: 1 / n_read if scale == "auto" else float(scale)
+        for name, n_read in module.generator_matrices().items()
+    }
+
+
 def train(module, train_set, settings, *, valid_set=None, monitor=None):
     """Train a network on a data set, and keep its best epoch.
 
@@ -121,7 +129,7 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
         lower_is_better=monitor is None,
         patience=settings.patience,
     )
-    n_steps = settings.max_epochs * len(BatchSampler(len(train_set), settings.batch_size))
+    n_steps = settings.max_epochs * _batches_per_epoch(len(train_set), settings)
     net = FusionNet(
         _prepare(module, settings.precision),
         augmentation=settings.augmentation,
@@ -148,6 +156,13 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
     trained = TrainedNet(net, pd.DataFrame(map(history_row, epochs)), best.epoch_)
     net.strip()
     return trained
+
+
+def _batches_per_epoch(n_rows, settings):
+    given = settings.net_params
+    if "iterator_train__batch_sampler" in given:
+        return len(given["iterator_train__batch_sampler"])
+    return len(BatchSampler(n_rows, given.get("iterator_train__batch_size", settings.batch_size)))
 
 
 def _of_skorch(settings, valid_set):

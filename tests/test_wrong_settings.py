@@ -1,0 +1,123 @@
+"""What cannot be, or says nothing, is told in our words: targets, weights, monitors, settings of the net."""
+
+import numpy as np
+import pytest
+from skorch.callbacks import Callback
+
+from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor
+
+
+def small(estimator=HyperFusionClassifier, **params):
+    return estimator(**{"base_channels": 2, "max_epochs": 3, "random_state": 0, **params})
+
+
+def epochs_score(*scores):
+    """A scorer that gives these scores, one after the other."""
+    left = list(scores)
+    return lambda estimator, X, y: left.pop(0)
+
+
+def test_monitor_that_is_nan_never_counts_as_best(arrays):
+    X, y, _ = arrays
+    scores = (np.nan, 0.2, 0.9, np.nan, 0.5)
+    model = small(early_stopping=True, monitor=epochs_score(*scores), max_epochs=5)
+    with pytest.warns(UserWarning, match=r"monitor=<function .* gives NaN for the 4 rows held out"):
+        model.fit(X, y)
+    assert model.best_epoch_ == 3
+
+
+def test_monitor_that_is_always_nan_keeps_the_last_epoch(arrays):
+    X, y, _ = arrays
+    model = small(early_stopping=True, monitor=epochs_score(*[np.nan] * 4), max_epochs=4, n_iter_no_change=1)
+    with pytest.warns(UserWarning, match="where all are such, the last one counts"):
+        model.fit(X, y)
+    assert model.best_epoch_ == model.n_iter_ == 4
+
+
+def test_class_that_no_held_out_row_has_is_named_with_the_monitor(arrays):
+    X, y, _ = arrays
+    y = np.where(np.arange(len(y)) < 1, "rare", y)
+    with pytest.warns(
+        UserWarning, match=r"4 rows held out have none of 1 label: 'rare', so that monitor='loss'"
+    ):
+        small(early_stopping=True).fit(X, y)
+
+
+@pytest.mark.parametrize("weight", [-1, np.nan, np.inf, "2"])
+def test_class_weight_that_is_none_names_the_class(arrays, weight):
+    X, y, _ = arrays
+    with pytest.raises(
+        ValueError, match=r"class_weight of HyperFusionClassifier gives class 'high' the weight"
+    ):
+        small(class_weight={"high": weight, "low": 1}).fit(X, y)
+
+
+def test_class_weights_that_leave_no_row_are_refused(arrays):
+    X, y, _ = arrays
+    with pytest.raises(ValueError, match=r"All 36 rows to train on weigh zero: class_weight"):
+        small(class_weight={"high": 0, "low": 0}).fit(X, y)
+
+
+def test_text_among_values_names_its_row(arrays):
+    X, _, values = arrays
+    y = [str(value) for value in values]  # numbers as text are numbers
+    X.index = [f"p{i:02d}" for i in range(len(X))]
+    small(HyperFusionRegressor, max_epochs=1).fit(X, y)
+    y[7] = "<1.0"
+    with pytest.raises(ValueError, match=r"holds text in 1 row: 'p07' \(the first is '<1.0'\)"):
+        small(HyperFusionRegressor).fit(X, y)
+    with pytest.raises(ValueError, match=r"text in 1 row: 'p07'"):
+        small(HyperFusionRegressor).fit(X, np.column_stack([values.astype(object), y]))
+
+
+def test_words_given_to_a_regressor_name_the_classifier(arrays):
+    X, y, _ = arrays
+    with pytest.raises(
+        ValueError, match=r"y holds words, such as '\w+'. To predict classes use HyperFusionClass"
+    ):
+        small(HyperFusionRegressor).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"iterator_train__sampler": 1}, "Rare classes count more with class_weight='balanced'"),
+        ({"iterator_train__drop_last": True}, "'iterator_train__drop_last': the estimator draws the batches"),
+        ({"iterator_trian__num_workers": 0}, "did you mean 'iterator_train__num_workers'"),
+        ({"iterator_valid__batchsize": 2}, "did you mean 'iterator_valid__batch_size'"),
+        ({"torch_load_kwarg": {}}, "did you mean 'torch_load_kwargs'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_net_params_that_cannot_be_are_refused_before_the_fit(arrays, settings, match):
+    X, y, _ = arrays
+    with pytest.raises(ValueError, match=r"net_params of HyperFusionClassifier .*" + match):
+        small(net_params=settings).fit(X, y)
+
+
+def test_schedule_counts_the_batches_that_net_params_ask_for(arrays):
+    X, y, _ = arrays
+    rates = [
+        small(max_epochs=4, **params).fit(X, y).history_["lr"].to_numpy()
+        for params in ({"batch_size": 6}, {"net_params": {"iterator_train__batch_size": 6}})
+    ]
+    np.testing.assert_array_equal(*rates)
+
+
+class Record(Callback):
+    """Notes columns of a user's own, text among them."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("cell_count", 3)
+        net.history.record("personal_best", 0.5)
+
+    def on_epoch_begin(self, net, **kwargs):
+        net.history.record("phase", "warm")
+
+
+def test_columns_of_a_users_callback_stay_in_the_history_and_are_printed(arrays, capsys):
+    X, y, _ = arrays
+    history = small(callbacks=[Record()], verbose=1, early_stopping=True).fit(X, y).history_
+    assert history[["cell_count", "personal_best", "phase"]].iloc[0].tolist() == [3, 0.5, "warm"]
+    assert not {"train_loss_best", "valid_loss_best", "train_batch_count"} & set(history.columns)
+    assert "phase 'warm'" in capsys.readouterr().out
