@@ -50,7 +50,7 @@ def main():
         "random_state": arguments.seed,
     }
     methods = {f: HyperFusionRegressor(fusion=f, **settings) for f in ("hyper", "concat", "image")}
-    ridge = RidgeCV([10.0**k for k in range(-2, 7)])
+    ridge = RidgeCV([10.0**k for k in range(-2, 7)], scoring="neg_mean_squared_error")
     methods["voxels - PCA(60) - ridge"] = make_pipeline(
         FunctionTransformer(voxels), PCA(60, random_state=arguments.seed), ridge
     )

@@ -81,7 +81,10 @@ def baseline_regressor(method="pca", *, image_columns="auto", image_loader=None,
     >>> search.fit(cohort.data, cohort.target).predict(cohort.data).shape
     (30,)
     """
-    return _baseline(method, image_columns, image_loader, n_components, RidgeCV(_ALPHAS))
+    # Without a scoring, scikit-learn 1.9's RidgeCV asks itself without end where metadata routing is on, as
+    # inside `compare_estimators`. This one chooses the same strength.
+    ridge = RidgeCV(_ALPHAS, scoring="neg_mean_squared_error")
+    return _baseline(method, image_columns, image_loader, n_components, ridge)
 
 
 def _baseline(method, image_columns, image_loader, n_components, last):

@@ -7,6 +7,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skhyperfusion import ImageLoader
 from skhyperfusion.features import ImageFeatures, baseline_classifier, baseline_regressor
+from skhyperfusion.model_selection import compare_estimators
 
 BASELINES = {"classifier": baseline_classifier, "regressor": baseline_regressor}
 
@@ -25,6 +26,16 @@ def test_baseline_learns_from_image_and_table(kind, arrays):
     }
     assert by_parts["both"] > by_parts["image"]
     assert by_parts["both"] > by_parts["table"]
+
+
+def test_baselines_stand_in_a_comparison(study):
+    X, labels, values = study
+    methods = {"components": baseline_regressor(n_components=3)}
+    found = compare_estimators(methods, X, values, cv=2, scoring=["neg_mean_absolute_error"])
+    assert np.isfinite(found.scores["score"]).all()
+    methods = {"components": baseline_classifier(n_components=3)}
+    found = compare_estimators(methods, X, labels, cv=2, scoring=["roc_auc"])
+    assert np.isfinite(found.scores["score"]).all()
 
 
 def test_strength_is_chosen_inside(study):
