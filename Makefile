@@ -19,7 +19,7 @@ $(STAMP): $(DEMO_STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,plot]"
 	@touch $@
 
-demo: $(DEMO_STAMP)  ## cross-validate HyperFusion beside its baselines on generated brain scans
+demo: $(DEMO_STAMP)  ## cross-validate HyperFusion beside its baselines on generated data
 	$(BIN)/python examples/demo.py
 
 test: lint  ## lint, import contracts, tests
@@ -54,6 +54,7 @@ bench-scores: $(STAMP)  ## the scores that README states: hours; the real data o
 	$(BIN)/python benchmarks/cohort_check.py --n-subjects 200 --shape 24
 	$(BIN)/python benchmarks/cohort_fusions.py
 	$(BIN)/python benchmarks/fusion_table.py --variants
+	-$(BIN)/python benchmarks/hc18_circumference.py
 	-$(BIN)/python benchmarks/ixi_age.py
 	-$(BIN)/python benchmarks/pad_cancer.py
 	-$(BIN)/python benchmarks/fusion_table.py --data ixi
