@@ -1,9 +1,17 @@
 """scikit-learn estimators that learn from images and tables together, by hypernetworks."""
 
-from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor
+from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival
+from skhyperfusion._survival import survival_target
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion.images import ImageLoader
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["HyperFusionClassifier", "HyperFusionRegressor", "ImageLoader", "TabularPreprocessor"]
+__all__ = [
+    "HyperFusionClassifier",
+    "HyperFusionRegressor",
+    "HyperFusionSurvival",
+    "ImageLoader",
+    "TabularPreprocessor",
+    "survival_target",
+]

@@ -69,6 +69,8 @@ class BaseHyperFusion(BaseEstimator):
                 augmentation=self._augmentation(encoder),
             )
             trained = self._train(module, dataset, rows, settings, monitor)
+        if target.needs_outputs:
+            self._finish_target(target, trained.net.module_, dataset, rows, device)
         self._store(header, encoder, target, trained)
         if trained.interrupted:
             raise KeyboardInterrupt
@@ -315,6 +317,13 @@ class BaseHyperFusion(BaseEstimator):
         dataset = hold_where_it_fits(dataset, settings.device, settings.net_params)
         valid_set = None if rows.valid is None else dataset.subset(rows.valid)
         return train(module, dataset.subset(rows.train), settings, valid_set=valid_set, monitor=monitor)
+
+    def _finish_target(self, target, module, dataset, rows, device):
+        """Tell the target what the trained network says of the rows that it was trained on."""
+        inputs = dataset.subset(rows.train).without_target()
+        outputs = predict_outputs(module, inputs, device=device, batch_size=self.batch_size)
+        weight = dataset.weight[rows.train].double().cpu().numpy()
+        target.finish(outputs.mean(axis=1), rows.values[rows.train], weight)
 
     def _training_settings(self, target, device, random_state):
         """Return how to train for this target; what a network has of its own is to be filled in."""

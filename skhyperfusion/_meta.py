@@ -62,8 +62,9 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
     ----------
     cv : int, splitter, iterable of (train, test) or None
         A number (None: 5) gives balanced folds: stratified by class as scikit-learn's `StratifiedKFold`;
-        where the target is no class, every fold gets its share of each part of the target's range. With
-        groups, these stay whole. Nothing is shuffled. All else splits as it likes.
+        where the target is no class, every fold gets its share of each part of the target's range, and of
+        times to an event its share of rows that had it. With groups, these stay whole. Nothing is shuffled.
+        All else splits as it likes.
     X : table (n_samples, n_features)
         Rows.
     y : array (n_samples,) or (n_samples, n_outputs)
@@ -99,6 +100,9 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
         splits = splitter.split(X, y, **without_none(groups=groups), **split_params)
         return [(np.asarray(train), np.asarray(test)) for train, test in splits]
     n_folds = 5 if cv is None else int(cv)
+    fields = getattr(getattr(y, "dtype", None), "names", None)
+    if fields is not None:  # event and time
+        y, classifier = y[fields[0]], True
     if n_folds < 2:
         raise ValueError(
             f"cv={cv} is no number of folds. Pass 2 or more, a splitter, or a list of (train, test)."

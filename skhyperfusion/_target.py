@@ -43,6 +43,7 @@ class Target(ABC):
     loss: str
     n_outputs: int
     n_classes = None
+    needs_outputs = False  # whether it has a `finish`, told what the trained network says of its rows
 
     def __init__(self, owner):
         self.owner = owner

@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SETUP = (ROOT / "setup.py").read_text(encoding="utf-8")
 PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-DISTRIBUTIONS = {"imblearn": "imbalanced-learn", "distributed": "dask"}  # where a module's name is another
+# Where a module's name is another.
+DISTRIBUTIONS = {"imblearn": "imbalanced-learn", "distributed": "dask", "sksurv": "scikit-survival"}
 
 
 def plain(name):

@@ -71,6 +71,10 @@ class FusionDataset(Dataset):
         """Show only some rows; the tensors are shared, not copied."""
         return self._with(rows=self.rows[rows])
 
+    def without_target(self):
+        """Show the inputs alone, as they are of rows to predict."""
+        return self._with(target=None, weight=None, is_weighted=False)
+
     def to(self, device):
         """Hold all tensors on a device; what is shown of them stays the same."""
         return self._with(**{name: tensor.to(device) for name, tensor in self._tensors.items()})

@@ -207,10 +207,9 @@ class FusionNet(NeuralNet):
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         target, weight = to_device(y_true, self.device)
-        loss = row_losses(self.criterion_, y_pred, target)
         # Weights have mean one over the training rows, so a plain mean keeps every row's share the same
         # in whatever batch it falls.
-        return (loss * weight).mean()
+        return row_losses(self.criterion_, y_pred, target, weight).mean()
 
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         self.module_.train()  # every layer, whatever mode a pre-training left some in
@@ -275,6 +274,8 @@ class FusionNet(NeuralNet):
         self.module_.to("cpu")
         self.device = "cpu"
         self.trim_for_prediction()
+        if hasattr(self.criterion_, "forget"):
+            self.criterion_.forget()
         self._compiled = None
         self.augmentation = None
         self.order_generator_ = self.augmentation_generator_ = None

@@ -44,6 +44,11 @@ class ScoredRows:
         self.dataset = estimator._encode_rows(frame.iloc[kept], dtype)
         self.target = torch.from_numpy(target.encode(values))
         self._criterion = LOSSES[target.loss]()
+        if getattr(self._criterion, "takes_weight", False):
+            raise ValueError(
+                f"{caller} asks for the loss of each row by itself, and loss={estimator.loss!r} has none: a "
+                "row's depends on all others. Fit with loss='discrete'."
+            )
         self.weight = torch.from_numpy(weight / weight.mean())
 
     def __len__(self):
@@ -53,5 +58,5 @@ class ScoredRows:
         """Losses of rows: outputs (..., B, K) -> (..., B), in float64."""
         outputs, target = outputs.double().cpu(), self.target[rows]
         draws = outputs.reshape(-1, *outputs.shape[-2:])
-        losses = [row_losses(self._criterion, draw, target) for draw in draws]
+        losses = [row_losses(self._criterion, draw, target, 1) for draw in draws]
         return torch.stack(losses).reshape(outputs.shape[:-1])

@@ -5,6 +5,7 @@ from skhyperfusion.model_selection._comparison import Comparison
 from skhyperfusion.model_selection._cross_group import cross_group_scores
 from skhyperfusion.model_selection._cross_scores import CrossGroupScores
 from skhyperfusion.model_selection._joint_folds import JointStratifiedKFold
+from skhyperfusion.model_selection._survival_folds import SurvivalStratifiedKFold
 
 __all__ = [
     "Comparison",
@@ -12,6 +13,7 @@ __all__ = [
     "ComparisonInterrupted",
     "CrossGroupScores",
     "JointStratifiedKFold",
+    "SurvivalStratifiedKFold",
     "compare_estimators",
     "cross_group_scores",
 ]

@@ -17,7 +17,8 @@ from sklearn.utils import Bunch
 
 from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._engine._net import FusionNet
-from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor
+from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival
+from skhyperfusion._survival import SurvivalTarget
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._target import LabelTarget, ValueTarget
@@ -25,6 +26,7 @@ from skhyperfusion._wording import show
 from skhyperfusion.brain_age._bias import AgeBias
 from skhyperfusion.brain_age._corrector import AgeBiasCorrector
 from skhyperfusion.ensemble._folds import FoldEnsembleClassifier, FoldEnsembleRegressor
+from skhyperfusion.ensemble._survival_folds import FoldEnsembleSurvival
 from skhyperfusion.ensemble._voting import ConfidenceVotingClassifier
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.images._spec import ImageSpec
@@ -178,6 +180,8 @@ def build_network(architecture, weights):
 OURS = {
     "HyperFusionClassifier": Estimator(HyperFusionClassifier),
     "HyperFusionRegressor": Estimator(HyperFusionRegressor),
+    "HyperFusionSurvival": Estimator(HyperFusionSurvival),
+    "SurvivalTarget": Plain(SurvivalTarget),
     "LabelTarget": Plain(LabelTarget),
     "ValueTarget": Plain(ValueTarget),
     "RowEncoder": Plain(RowEncoder),
@@ -187,6 +191,7 @@ OURS = {
     "TabularPreprocessor": Plain(TabularPreprocessor),
     "FoldEnsembleClassifier": Plain(FoldEnsembleClassifier),
     "FoldEnsembleRegressor": Plain(FoldEnsembleRegressor),
+    "FoldEnsembleSurvival": Plain(FoldEnsembleSurvival),
     "ConfidenceVotingClassifier": Plain(ConfidenceVotingClassifier),
     "AgeBiasCorrector": Plain(AgeBiasCorrector),
     "AgeBias": Fields(AgeBias),

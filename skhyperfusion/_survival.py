@@ -1,0 +1,404 @@
+"""Time to event: what y is, curves of survival, and how well risks order the times."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from skhyperfusion._target import Target
+from skhyperfusion._wording import did_you_mean, listing, show
+
+_WANTED = (
+    "a structured array, its first field the event (bool), its second the time, such as "
+    "skhyperfusion.survival_target(event, time)"
+)
+_TIED = 1e-8  # risks that differ by less are taken for equal, as rounding moves them so far
+_MOST_INTERVALS = 30
+
+
+def survival_target(event, time):
+    """Make the target of `HyperFusionSurvival` from two columns.
+
+    Parameters
+    ----------
+    event : array-like (n_samples,)
+        Whether the event was seen (True, 1) or the row was censored (False, 0).
+    time : array-like (n_samples,)
+        Time of the event or of the censoring, in any unit; positive.
+
+    Returns
+    -------
+    ndarray (n_samples,) with the fields "event" (bool) and "time" (float)
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, an event is neither true nor false, or a time is not positive and finite.
+
+    Examples
+    --------
+    >>> survival_target([1, 0], [2.5, 4.0])
+    array([( True, 2.5), (False, 4. )], dtype=[('event', '?'), ('time', '<f8')])
+    """
+    index = event.index if isinstance(event, pd.Series) else pd.RangeIndex(len(event))
+    if len(event) != len(time):
+        raise ValueError(f"event and time must be of one length. Got {len(event)} and {len(time)}.")
+    target = np.empty(len(event), dtype=[("event", bool), ("time", np.float64)])
+    target["event"] = _events(event, index, numbers=True)
+    target["time"] = _times(time, index)
+    return target
+
+
+def check_survival(y, index, *, name):
+    """Return event and time as float64 (n, 2), or raise ValueError that names the row.
+
+    Parameters
+    ----------
+    y : structured array (n,) or DataFrame (n, 2)
+        The event first, the time second, under any names.
+    index : Index (n,)
+        Names of the rows, for the messages.
+    name : str
+        Of who asks.
+    """
+    if y is None:
+        raise ValueError(f"{name} requires y to be passed, but the target y is None. It wants {_WANTED}.")
+    if isinstance(y, pd.DataFrame) and y.shape[1] == 2:
+        event, time = y.iloc[:, 0], y.iloc[:, 1]
+    elif (names := getattr(getattr(y, "dtype", None), "names", None)) is not None and len(names) == 2:
+        event, time = (np.atleast_1d(y)[field] for field in names)
+    else:
+        raise ValueError(f"y of {name} must be {_WANTED}. Got {show(y)} instead.")
+    if len(event) != len(index):
+        raise ValueError(
+            "X and y must have the same number of rows. Found input variables with inconsistent numbers of "
+            f"samples: [{len(index)}, {len(event)}]"
+        )
+    if np.asarray(event).dtype.kind == "f" and np.asarray(time).dtype.kind == "b":
+        raise ValueError(f"The two fields of y are swapped: {name} wants the event first, the time second.")
+    return np.column_stack([_events(event, index), _times(time, index)]).astype(np.float64)
+
+
+def _events(event, index, numbers=False):
+    values = np.asarray(event)
+    if values.dtype.kind == "b":
+        return values
+    cells = values.astype(object)
+    allowed = [isinstance(cell, bool | np.bool_) or (numbers and cell in (0, 1)) for cell in cells]
+    wrong = np.flatnonzero(~np.array(allowed, dtype=bool))
+    if wrong.size or not numbers:
+        row = wrong[0] if wrong.size else 0
+        raise ValueError(
+            f"The event of row {show(index[row])} is {show(cells[row])}, which is neither True nor False. "
+            "Make y by survival_target(event, time), with True or 1 where the event was seen."
+        )
+    return cells.astype(bool)
+
+
+def _times(time, index):
+    try:
+        values = np.asarray(time, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The times of y must be numbers: {error}.") from error
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if wrong.size:
+        rows = listing([index[i] for i in wrong])
+        raise ValueError(
+            f"The time of row {show(index[wrong[0]])} is {show(values[wrong[0]])}; times must be positive "
+            f"and finite ({rows}). Count time from the start of observation, and drop rows without any."
+        )
+    return values
+
+
+class SurvivalTarget(Target):
+    """Time to an event, with rows that leave before it. Values are (n, 2): event, time.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the estimator.
+    loss : {"discrete", "cox"}
+        A hazard for each of some intervals, or one logarithm of a risk.
+    n_intervals : int or "auto"
+        Of the discrete loss.
+
+    Attributes
+    ----------
+    times : ndarray (K,)
+        Ends of the intervals; or the distinct times of events in the training rows.
+    baseline : ndarray (K,)
+        Breslow's cumulative hazard at these times, of a risk of one; only with "cox".
+    """
+
+    task = "regression"
+
+    def __init__(self, owner, *, loss="discrete", n_intervals="auto"):
+        super().__init__(owner)
+        self.loss = {"discrete": "logistic_hazard", "cox": "cox"}[loss]
+        self.n_intervals = n_intervals
+
+    @property
+    def interpolation(self):
+        """How curves go on between their times, as `SurvivalCurve` calls it."""
+        return "step" if self.loss == "cox" else "hazard"
+
+    @property
+    def needs_outputs(self):
+        """Whether `finish` must be told what the trained network says of the training rows."""
+        return self.loss == "cox"
+
+    def learn(self, y, index, previous=None):
+        """Check event and time, and return them (n, 2)."""
+        values = check_survival(y, index, name=self.owner)
+        if not values[:, 0].any():
+            raise ValueError(
+                f"{self.owner} needs events, but all {len(values)} rows of y are censored: there is "
+                "no time to learn."
+            )
+        if previous is not None and previous.loss != self.loss:
+            raise ValueError("warm_start=True goes on with another loss than before. Fit a clone.")
+        self._previous_times = None if previous is None else previous.times
+        return values
+
+    def read(self, y, index, caller):
+        """Return event and time of rows that come after the fit (n, 2)."""
+        return check_survival(y, index, name=caller)
+
+    def fit(self, values, weight):
+        """Learn the times at which curves are known, from the events of the training rows."""
+        seen = values[values[:, 0] == 1, 1]
+        if not seen.size:
+            raise ValueError(
+                f"{self.owner}: no training row has an event, all are held out. Pass early_stopping=False."
+            )
+        if self.loss == "cox":
+            self.times, self.n_outputs = np.unique(seen), 1
+            return
+        self.times = self._previous_times
+        if self.times is None:
+            wanted = self.n_intervals
+            if wanted == "auto":
+                wanted = min(max(2, round(np.sqrt(len(seen)))), _MOST_INTERVALS)
+            # Later events take the later end: the last interval ends with the last event.
+            self.times = np.unique(np.quantile(seen, np.arange(1, wanted + 1) / wanted, method="higher"))
+        self.n_outputs = len(self.times)
+
+    def encode(self, values):
+        """Return what the loss is given (n, 2 or 3).
+
+        Of the discrete loss: the number of intervals survived, and whether the event falls into the next.
+        An interval holds its end and not its start; who leaves within one is not counted in it (Kvamme and
+        Borgan 2021). Of Cox's: the rank of the time, the event, and the
+        number of the row, by which its last risk is remembered.
+        """
+        event, time = values[:, 0], values[:, 1]
+        if self.loss == "cox":
+            rank = np.unique(time, return_inverse=True)[1]  # of times, the order counts alone
+            return np.column_stack([rank, event, np.arange(len(values))]).astype(np.float64)
+        survived = np.where(
+            event == 1,
+            np.searchsorted(self.times, time, side="left"),
+            np.searchsorted(self.times, time, side="right"),
+        )
+        # An event behind the last interval is one that the intervals do not see.
+        return np.column_stack([survived, event * (survived < len(self.times))]).astype(np.float64)
+
+    def finish(self, outputs, values, weight):
+        """Learn Breslow's baseline from what the trained network says of the training rows (n, 1)."""
+        risk = weight * np.exp(outputs[:, 0])
+        event, time = values[:, 0], values[:, 1]
+        at_risk = np.array([risk[time >= t].sum() for t in self.times])
+        events = np.array([weight[(time == t) & (event == 1)].sum() for t in self.times])
+        self.baseline = np.cumsum(events / at_risk)
+
+    def original(self, values):
+        """Return a structured array."""
+        return survival_target(values[:, 0].astype(bool), values[:, 1])
+
+    def predictions(self, outputs):
+        """Return what answers `predict`: the risk."""
+        return SurvivalPredictions(self.risk(outputs[:, None]))
+
+    def attributes(self):
+        """Return ``unique_times_``."""
+        return {"unique_times_": self.times}
+
+    def strata(self, values):
+        """Return the events."""
+        return values[:, 0].astype(int)
+
+    def scorer(self, monitor):
+        """Return the scorer that "concordance", or a scorer of the user's, means."""
+        if isinstance(monitor, str) and monitor != "concordance":
+            raise ValueError(
+                f"The 'monitor' parameter of {self.owner} must be 'loss', 'concordance' or a scorer. "
+                f"Got {monitor!r} instead{did_you_mean(monitor, ['loss', 'concordance']) or '.'}"
+            )
+        return _concordance_of if monitor == "concordance" else monitor
+
+    def risk(self, outputs):
+        """Return the risk (n,) of outputs by view (n, V, K): the higher, the sooner.
+
+        Of Cox's loss the logarithm of the risk. Of the discrete one minus the mean survival time up to the
+        last interval's end: in the unit of time, and unlike the sum of cumulative hazards not ruled by a few
+        late intervals in which hardly anybody is left.
+        """
+        if self.loss == "cox":
+            return outputs.mean(axis=1)[:, 0]
+        return -mean_time(self.times, self.survival(outputs), self.interpolation)
+
+    def survival(self, outputs):
+        """Return the survival at `times` (n, K) of outputs by view (n, V, K); the views' is averaged."""
+        if self.loss == "cox":
+            return np.exp(-np.exp(outputs.mean(axis=1)) * self.baseline)
+        # 1 - hazard as expit(-logit): near one it would be rounded away.
+        return np.cumprod(np.maximum(expit(-outputs), np.finfo(float).tiny), axis=2).mean(axis=1)
+
+
+def mean_time(times, survival, interpolation):
+    """Return the mean time without the event up to the last time: the area under curves.
+
+    Parameters
+    ----------
+    times : ndarray (K,)
+        At which they are known, rising.
+    survival : ndarray (n, K)
+        Their values there.
+    interpolation : {"step", "hazard"}
+        How they go on between, see `SurvivalCurve`.
+
+    Returns
+    -------
+    ndarray (n,)
+
+    Examples
+    --------
+    >>> mean_time(np.array([1.0, 2.0]), np.array([[0.5, 0.5]]), "step")
+    array([1.5])
+    """
+    first = np.column_stack([np.ones(len(survival)), survival[:, :-1]])
+    height = first
+    if interpolation == "hazard":
+        fall = np.log(first) - np.log(survival)
+        falls = fall > 1e-8
+        height = np.where(falls, (first - survival) / np.where(falls, fall, 1.0), first)
+    return (height * np.diff(times, prepend=0.0)).sum(axis=1)
+
+
+class SurvivalPredictions:
+    """What a survival model would answer for rows whose risks are known; a scorer may ask it."""
+
+    def __init__(self, risks):
+        self.risks_ = risks
+
+    def predict(self, X):
+        """Return the risks."""
+        return self.risks_
+
+
+def _concordance_of(predictions, X, y):
+    event, time = (y[field] for field in y.dtype.names)
+    return concordance_index(event, time, predictions.predict(X))
+
+
+def concordance_index(event, time, risk):
+    """Return Harrell's concordance: the share of pairs whose risks are in the order of their times.
+
+    A pair counts if the earlier of the two times is that of an event; of equal times, if one is an event and
+    the other not. Equal risks count half.
+
+    Parameters
+    ----------
+    event : array (n,)
+        Whether the event was seen.
+    time : array (n,)
+        Of the event or the censoring.
+    risk : array (n,)
+        The higher, the sooner.
+
+    Raises
+    ------
+    ValueError
+        If there is no pair that counts.
+
+    References
+    ----------
+    Harrell, Lee, Mark, "Multivariable prognostic models", Statistics in Medicine 15, 1996.
+
+    Examples
+    --------
+    >>> concordance_index([True, True, False], [1.0, 2.0, 3.0], [3.0, 1.0, 2.0])
+    0.6666666666666666
+    """
+    event, time, risk = np.asarray(event, dtype=bool), np.asarray(time), np.asarray(risk)
+    concordant = pairs = 0.0
+    for i in np.flatnonzero(event):
+        later = (time > time[i]) | ((time == time[i]) & ~event)
+        difference = risk[i] - risk[later]
+        tied = np.abs(difference) <= _TIED
+        concordant += np.count_nonzero((difference > 0) & ~tied) + 0.5 * np.count_nonzero(tied)
+        pairs += np.count_nonzero(later)
+    if not pairs:
+        raise ValueError("There is no pair of rows of which one is known to have had its event first.")
+    return float(concordant / pairs)
+
+
+class SurvivalCurve:
+    """A curve over time: of the probability to have had no event, or of the cumulative hazard.
+
+    Parameters
+    ----------
+    x : ndarray (K,)
+        Times at which it is known, rising.
+    y : ndarray (K,)
+        Its values there.
+    start : float
+        Its value at time 0: one for survival, zero for a cumulative hazard.
+    interpolation : {"step", "hazard"}
+        Between the times: "step" keeps the value of the last one; "hazard" has a constant hazard, so that the
+        cumulative hazard is a straight line, and survival falls as an exponential.
+
+    Attributes
+    ----------
+    domain : tuple of float
+        From 0 to the last time.
+
+    Examples
+    --------
+    >>> curve = SurvivalCurve(np.array([1.0, 2.0]), np.array([0.5, 0.25]), 1.0, "hazard")
+    >>> curve([0.0, 1.0, 2.0]), curve.domain
+    (array([1.  , 0.5 , 0.25]), (0.0, 2.0))
+    """
+
+    def __init__(self, x, y, start, interpolation):
+        self.x = x
+        self.y = y
+        self.start = start
+        self.interpolation = interpolation
+
+    @property
+    def domain(self):
+        """First and last time that the curve is known at."""
+        return 0.0, float(self.x[-1])
+
+    def __call__(self, time):
+        """Return the values at some times.
+
+        Raises
+        ------
+        ValueError
+            If a time is outside the domain.
+        """
+        time = np.atleast_1d(np.asarray(time, dtype=np.float64))
+        outside = ~((time >= 0) & (time <= self.x[-1]))
+        if outside.any():
+            raise ValueError(
+                f"The curve is known from 0 to {self.x[-1]:g}, the last event that was learned from. Got "
+                f"{listing(time[outside].tolist(), noun='time')} outside of it."
+            )
+        if self.interpolation == "step":
+            values = np.concatenate([[self.start], self.y])
+            return values[np.searchsorted(self.x, time, side="right")]
+        is_survival = self.start == 1
+        hazard = -np.log(self.y) if is_survival else self.y
+        between = np.interp(time, np.concatenate([[0.0], self.x]), np.concatenate([[0.0], hazard]))
+        return np.exp(-between) if is_survival else between

@@ -1,0 +1,183 @@
+"""One survival model per fold of the training rows, whose curves are averaged."""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from skhyperfusion._survival import (
+    SurvivalCurve,
+    check_survival,
+    concordance_index,
+    mean_time,
+    survival_target,
+)
+from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
+
+
+class FoldEnsembleSurvival(BaseFoldEnsemble):
+    """Fit a survival model once per fold, and average the curves that the models give.
+
+    Curves of survival are averaged, not risks: those of different models have no common scale.
+
+    Parameters
+    ----------
+    estimator : survival estimator
+        Cloned for each fold, such as `HyperFusionSurvival`: with ``predict_survival_function``.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds. A number: in each its share of rows that had the event; of whole groups if `fit` gets groups.
+    n_best : int, default=None
+        Average so many models, those that score best in the fold that they were not trained on; None: all.
+    scoring : str or callable, default=None
+        What they are scored by; None: the estimator's own ``score``, if `n_best` is given.
+    n_jobs : int, default=None
+        Fits in parallel, by joblib.
+    verbose : int, default=0
+        Above 0, a progress bar on stderr.
+
+    Attributes
+    ----------
+    estimators_ : list of survival estimator
+        Fitted models, in the order of the folds.
+    unique_times_ : ndarray (n_times,)
+        Times of all models, up to the earliest of their last ones.
+    fold_scores_ : ndarray (n_folds,)
+        Score of each fold's model in its fold, kept or not; only with `n_best` or `scoring`.
+    n_features_in_, feature_names_in_
+        Those of the models, if they have them.
+
+    See Also
+    --------
+    FoldEnsembleRegressor : The same for a continuous target.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skhyperfusion import HyperFusionSurvival, survival_target
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(40, 2))
+    >>> y = survival_target(rng.random(40) < 0.7, rng.exponential(np.exp(-X[:, 0])))
+    >>> model = HyperFusionSurvival(fusion="tabular", max_epochs=5, random_state=0)
+    >>> ensemble = FoldEnsembleSurvival(model, cv=3).fit(X, y)
+    >>> ensemble.predict_survival_function(X[:2])[0](0.0)
+    array([1.])
+    """
+
+    def __init__(self, estimator, *, cv=5, n_best=None, scoring=None, n_jobs=None, verbose=0):
+        super().__init__(estimator, cv=cv, n_best=n_best, scoring=scoring, n_jobs=n_jobs, verbose=verbose)
+
+    def fit(self, X, y, sample_weight=None, groups=None, **params):
+        """Fit one model per fold.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            What the estimator takes.
+        y : structured array (n_samples,) or DataFrame (n_samples, 2)
+            First whether the event was seen (bool), second the time.
+        sample_weight : array (n_samples,), default=None
+            Weights of the rows, for the estimator's ``fit``.
+        groups : array (n_samples,), default=None
+            Subjects, for the splitter, and for the estimator's ``fit`` if it takes groups.
+        **params : dict
+            With metadata routing, what estimator, splitter and scorer request.
+
+        Returns
+        -------
+        FoldEnsembleSurvival
+            This estimator, fitted.
+        """
+        self._fit(X, y, sample_weight, groups, params)
+        grid = np.unique(np.concatenate([model.unique_times_ for model in self.estimators_]))
+        self.unique_times_ = grid[grid <= min(model.unique_times_[-1] for model in self.estimators_)]
+        return self
+
+    def predict(self, X):
+        """Predict the risk: minus the mean time without the event up to the last of ``unique_times_``.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+
+        Returns
+        -------
+        ndarray (n_samples,)
+            In the unit of y; the higher, the sooner.
+        """
+        curves, rule = self._averaged(X)
+        return -mean_time(self.unique_times_, curves, rule)
+
+    def predict_survival_function(self, X, return_array=False):
+        """Predict the probability to have had no event: the mean of the models' curves.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+        return_array : bool, default=False
+            Return a matrix in place of functions.
+
+        Returns
+        -------
+        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
+            Functions of time, or their values at ``unique_times_``.
+        """
+        curves, rule = self._averaged(X)
+        return curves if return_array else self._functions(curves, 1.0, rule)
+
+    def predict_cumulative_hazard_function(self, X, return_array=False):
+        """Predict the cumulative hazard, minus the logarithm of the averaged survival.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+        return_array : bool, default=False
+            Return a matrix in place of functions.
+
+        Returns
+        -------
+        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
+            As of `predict_survival_function`.
+        """
+        curves, rule = self._averaged(X)
+        hazards = -np.log(curves)
+        return hazards if return_array else self._functions(hazards, 0.0, rule)
+
+    def score(self, X, y):
+        """Return Harrell's concordance of the predicted risks.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+        y : structured array (n_samples,) or DataFrame (n_samples, 2)
+            As in `fit`.
+
+        Returns
+        -------
+        float
+            .5 by chance, 1 if risks are in the order of the times.
+        """
+        values = check_survival(y, _row_names(X), name=f"{type(self).__name__}.score")
+        return concordance_index(values[:, 0], values[:, 1], self.predict(X))
+
+    def _check_target(self, X, y):
+        values = check_survival(y, _row_names(X), name=type(self).__name__)
+        return survival_target(values[:, 0].astype(bool), values[:, 1])
+
+    def _averaged(self, X):
+        """Mean of the models' survival at ``unique_times_`` (n, n_times), and how it goes on between."""
+        check_is_fitted(self)
+        functions = [model.predict_survival_function(X) for model in self.estimators_]
+        curves = np.mean([[curve(self.unique_times_) for curve in rows] for rows in functions], axis=0)
+        return curves, getattr(functions[0][0], "interpolation", "step")
+
+    def _functions(self, curves, start, rule):
+        functions = np.empty(len(curves), dtype=object)
+        functions[:] = [SurvivalCurve(self.unique_times_, curve, start, rule) for curve in curves]
+        return functions
+
+
+def _row_names(X):
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))
