@@ -20,7 +20,7 @@ from skhyperfusion._engine._predict import predict_outputs
 from skhyperfusion._engine._train import TrainingSettings, lr_scales, train
 from skhyperfusion._meta import group_codes
 from skhyperfusion._parameters import PARAMETER_RULES
-from skhyperfusion._rules import check_parameters, private_random_state
+from skhyperfusion._rules import check_names, check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._wording import show
@@ -39,6 +39,10 @@ class BaseHyperFusion(BaseEstimator):
     A subclass states ``_own_rules`` (of the parameters that it alone has) and defines ``_new_target``, which
     makes the `Target` of a fit.
     """
+
+    def __new__(cls, *args, **params):
+        check_names(cls, params)
+        return super().__new__(cls)
 
     def _fit(self, X, y, sample_weight, groups):
         check_parameters(self, PARAMETER_RULES | self._own_rules)
@@ -204,10 +208,8 @@ class BaseHyperFusion(BaseEstimator):
     def _hold_out(self, rows, target, random_state):
         """Deal the rows to training and, with early stopping, to the choice of the best epoch."""
         n_rows = len(rows.frame)
-        stops_early = self.early_stopping
-        if stops_early == "auto":
-            stops_early = n_rows >= MIN_ROWS_EARLY_STOPPING
-        if not stops_early:
+        enough = n_rows >= MIN_ROWS_EARLY_STOPPING
+        if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return replace(rows, train=np.arange(n_rows))
         train_rows, valid_rows = split_holdout(
             n_rows,
@@ -287,10 +289,9 @@ class BaseHyperFusion(BaseEstimator):
             self._pretrain(
                 network, hold_where_it_fits(table, device, self.net_params or {}).subset(rows.train), settings
             )
+        table = dataset.tabular[rows.train].to(dataset.dtype)
         # After the pre-training: the generators' scale is the embedding's.
-        module.initialize(
-            dataset.tabular[rows.train].to(dataset.dtype), sample_weight=dataset.weight[rows.train]
-        )
+        module.initialize(table, sample_weight=dataset.weight[rows.train])
 
     def _pretrain(self, network, train_set, settings):
         settings = replace(

@@ -207,6 +207,19 @@ def check_sample_weight(sample_weight, n_rows):
     return _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
 
 
+def check_names(cls, params):
+    """Raise TypeError where the constructor of an estimator is given a parameter that it does not have.
+
+    Python's own error has no suggestion.
+    """
+    names = cls._get_param_names()
+    for name in params:
+        if name not in names:
+            raise TypeError(
+                f"{cls.__name__} got an unexpected keyword argument {name!r}{did_you_mean(name, names)}"
+            )
+
+
 def check_parameters(estimator, rules: Mapping[str, Sequence[Rule]]):
     """Raise an error that explains the first parameter which keeps none of its rules.
 

@@ -121,3 +121,13 @@ def test_columns_of_a_users_callback_stay_in_the_history_and_are_printed(arrays,
     assert history[["cell_count", "personal_best", "phase"]].iloc[0].tolist() == [3, 0.5, "warm"]
     assert not {"train_loss_best", "valid_loss_best", "train_batch_count"} & set(history.columns)
     assert "phase 'warm'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("estimator", [HyperFusionClassifier, HyperFusionRegressor])
+def test_misspelt_parameter_of_the_constructor_gets_the_suggestion(estimator):
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument 'max_epoch'; did you mean 'max_epochs'\?"
+    ):
+        estimator(max_epoch=3)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz'$"):
+        estimator(zzz=3)

@@ -49,8 +49,8 @@ def begin(patch, estimator, X, y):
     """Run a fit up to its training: a list of (module, data set, settings), one for each call of `train`."""
     calls = []
 
-    def stand_in(module, train_set, **settings):
-        calls.append((module, train_set, settings))
+    def stand_in(module, train_set, settings, **held_out):
+        calls.append((module, train_set, {**vars(settings), **held_out}))
         if not isinstance(module, TabularNetwork):
             raise Reached
         return SimpleNamespace(interrupted=False)

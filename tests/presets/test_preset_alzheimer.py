@@ -92,7 +92,7 @@ def test_alzheimer_hypernetwork_makes_the_last_shortcut_and_nothing_else(alzheim
 def test_alzheimer_embedding_is_pretrained_as_a_classifier_of_the_table(alzheimer):
     network, data, settings = alzheimer.pretrained
     assert data.images is None
-    assert settings["task"] == "classification"
+    assert settings["loss"] == "cross_entropy"
     assert settings["max_epochs"] == 20
     assert list(network.embeddings) == list(alzheimer.module.fusion.hypernetwork.embeddings)
     assert network.last.out_features == 3
@@ -110,7 +110,7 @@ def test_alzheimer_crops_are_64_by_96_by_64_on_both_sides(alzheimer):
 
 def test_alzheimer_training_has_the_papers_settings(alzheimer):
     settings = alzheimer.settings
-    assert settings["task"] == "classification"
+    assert settings["loss"] == "cross_entropy"
     assert (settings["optimizer"], settings["lr"], settings["weight_decay"]) == ("adam", 1e-4, 1e-5)
     assert (settings["batch_size"], settings["max_epochs"], settings["patience"]) == (32, 250, 250)
     assert settings["lr_schedule"] is None

@@ -80,7 +80,7 @@ def test_brain_age_features_are_the_papers_for_scans_of_this_size(shape):
 def test_brain_age_training_has_the_papers_settings(brain_age):
     settings = brain_age.settings
     assert len(brain_age.calls) == 1  # nothing is pre-trained
-    assert settings["task"] == "regression"
+    assert settings["loss"] == "squared_error"
     assert (settings["optimizer"], settings["lr"], settings["weight_decay"]) == ("adam", 1.5e-4, 0.05)
     assert (settings["batch_size"], settings["max_epochs"], settings["patience"]) == (64, 60, 60)
     assert settings["lr_schedule"] is None
