@@ -603,7 +603,8 @@ class HyperFusionSurvival(BaseHyperFusion):
             With ``loss="discrete"`` minus the mean time without the event up to the last of
             ``unique_times_``, in the unit of y; with "cox" the logarithm of the risk.
         """
-        return self._target.risk(self._outputs(X))
+        outputs = self._outputs(X)
+        return self._target.risk(outputs)
 
     def predict_survival_function(self, X, return_array=False):
         """Predict the probability to have had no event, over time.
@@ -622,7 +623,8 @@ class HyperFusionSurvival(BaseHyperFusion):
             hazard is constant between the times, with "cox" the curve is a step function. Or their values at
             ``unique_times_``.
         """
-        survival = self._target.survival(self._outputs(X))
+        outputs = self._outputs(X)
+        survival = self._target.survival(outputs)
         return survival if return_array else self._curves(survival, 1.0)
 
     def predict_cumulative_hazard_function(self, X, return_array=False):
@@ -640,7 +642,8 @@ class HyperFusionSurvival(BaseHyperFusion):
         ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
             As of `predict_survival_function`.
         """
-        hazard = -np.log(self._target.survival(self._outputs(X)))
+        outputs = self._outputs(X)
+        hazard = -np.log(self._target.survival(outputs))
         return hazard if return_array else self._curves(hazard, 0.0)
 
     def score(self, X, y):
