@@ -50,7 +50,14 @@ class BatchNorm(_BatchNorm):
       the variance that the batch was normalised with when the batch has two values.
     - Inside `weighted_rows` the statistics are weighted, so that a row of weight 2 counts as two rows.
 
-    In evaluation mode it is torch's: each row by itself.
+    In evaluation mode it is torch's: each row by itself. The parameters are torch's too. Without running
+    statistics (``track_running_stats=False``) every batch is normalised by its own, in evaluation mode too.
+
+    Raises
+    ------
+    ValueError
+        If the channels are others than were stated, or if there are neither running statistics nor two values
+        per channel.
 
     Shapes
     ------
@@ -74,8 +81,14 @@ class BatchNorm(_BatchNorm):
         """Normalise `input`."""
         self._check_input_dim(input)
         weight = _given.sample_weight if self.training else None
-        if not self.training or input.numel() <= input.shape[1]:
+        is_single = input.numel() <= input.shape[1]
+        if self.running_mean is not None and (is_single or not self.training):
             return self._by_running_statistics(input)
+        if is_single:
+            raise ValueError(
+                f"BatchNorm with track_running_stats=False got input of shape {tuple(input.shape)}: one "
+                "value per channel has no spread. Give it at least 2, or let it keep running statistics."
+            )
         if weight is not None:
             return self._weighted(input, weight)
         return self._unweighted(input)
@@ -86,6 +99,8 @@ class BatchNorm(_BatchNorm):
         )
 
     def _unweighted(self, input):
+        if self.running_mean is None:
+            return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
         mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         # Momentum 1 writes the batch's own statistics into the two fresh tensors, at no extra pass.
         out = F.batch_norm(input, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
@@ -96,24 +111,36 @@ class BatchNorm(_BatchNorm):
     def _weighted(self, input, sample_weight):
         shape = (-1,) + (1,) * (input.ndim - 1)
         weight = sample_weight.to(input).reshape(shape)
+        if self.running_mean is None:  # nothing else to go by: weightless rows count alike
+            weight = torch.where(weight.sum() > 0, weight, torch.ones_like(weight))
         total = weight.sum()
         share = weight / (total.clamp_min(torch.finfo(total.dtype).tiny) * input[0, 0].numel())
         axes = (0, *range(2, input.ndim))
         mean = (input * share).sum(axes, keepdim=True)
         variance = ((input - mean).square() * share).sum(axes, keepdim=True)
         channels = (1, -1) + (1,) * (input.ndim - 2)
+        if self.running_mean is not None:
+            mean, variance = self._tracked(mean, variance, total, channels)
+        out = (input - mean) * (variance + self.eps).rsqrt()
+        if self.weight is None:
+            return out
+        return out * self.weight.reshape(channels) + self.bias.reshape(channels)
+
+    def _tracked(self, mean, variance, total, channels):
         # A batch of weightless rows has no statistics of its own, as a batch of one row has none.
         mean = torch.where(total > 0, mean, self.running_mean.reshape(channels).to(mean))
         variance = torch.where(total > 0, variance, self.running_var.reshape(channels).to(variance))
         self._update(mean.detach().flatten(), variance.detach().flatten())
-        out = (input - mean) * (variance + self.eps).rsqrt()
-        return out * self.weight.reshape(channels) + self.bias.reshape(channels)
+        return mean, variance
 
     @torch.no_grad()
     def _update(self, mean, variance):
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-        self.running_var.lerp_(variance.to(self.running_var), self.momentum)
+        share = self.momentum
+        if share is None:  # the average of all batches, as torch has it
+            share = 1 / self.num_batches_tracked.to(self.running_mean)
+        self.running_mean.lerp_(mean.to(self.running_mean), share)
+        self.running_var.lerp_(variance.to(self.running_var), share)
 
 
 def measure_statistics(module: nn.Module, *inputs, sample_weight=None):

@@ -118,6 +118,47 @@ def test_batch_norm_when_no_row_has_weight_uses_and_keeps_the_running_statistics
     torch.testing.assert_close(out, norm.eval()(input), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("settings", [{"track_running_stats": False}, {"momentum": None}, {"affine": False}])
+@pytest.mark.parametrize("weight", [None, [1.0, 3.0, 2.0, 0.0]], ids=["rows alike", "rows weighted"])
+def test_batch_norm_takes_the_settings_of_torchs(settings, weight):
+    ours, theirs = BatchNorm(3, **settings).double(), nn.BatchNorm1d(3, **settings).double()
+    weight = None if weight is None else torch.tensor(weight)
+    rows = torch.arange(4) if weight is None else torch.repeat_interleave(torch.arange(4), weight.long())
+    for _ in range(3):
+        input = _double(4, 3)
+        with weighted_rows(weight):
+            out = ours(input)
+        torch.testing.assert_close(out[rows], theirs(input[rows]), rtol=1e-10, atol=1e-10)
+    if ours.running_mean is not None:
+        torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+        theirs.running_var.copy_(ours.running_var)  # the population's
+    torch.testing.assert_close(ours.eval()(input), theirs.eval()(input))
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+
+
+def test_batch_norm_without_momentum_averages_the_variances_of_all_batches():
+    norm, batches = BatchNorm(3, momentum=None), [torch.randn(5, 3) for _ in range(3)]
+    for batch in batches:
+        norm(batch)
+    wanted = torch.stack([batch.var(0, correction=0) for batch in batches]).mean(0)
+    torch.testing.assert_close(norm.running_var, wanted)
+
+
+def test_batch_norm_without_running_statistics_says_what_one_value_lacks():
+    norm = BatchNorm(3, track_running_stats=False)
+    with pytest.raises(ValueError, match=r"track_running_stats=False.*\(1, 3\).*at least 2"):
+        norm(torch.ones(1, 3))
+    with pytest.raises(ValueError, match="at least 2"):
+        norm.eval()(torch.ones(1, 3))
+
+
+def test_batch_norm_without_running_statistics_counts_weightless_rows_alike():
+    norm, input = BatchNorm(3, track_running_stats=False).double(), _double(4, 3)
+    plain = norm(input)
+    with weighted_rows(torch.zeros(4)):
+        torch.testing.assert_close(norm(input), plain)
+
+
 def test_batch_norm_when_the_channels_differ_raises_both_shapes():
     with pytest.raises(ValueError, match=r"\(B, 3, \*S\)\. Got \(2, 4, 5\)"):
         BatchNorm(3)(torch.ones(2, 4, 5))
