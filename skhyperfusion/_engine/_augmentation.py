@@ -96,7 +96,7 @@ class _EachImage:
         return _checked(torch.stack(images), batch, self._transform)
 
     def _one(self, image: torch.Tensor, seed: int) -> torch.Tensor:
-        torch.manual_seed(seed)
+        _seed(image.device, seed)
         if hasattr(self._transform, "set_random_state"):
             self._transform.set_random_state(seed=seed)
         # torchio takes (C, W, H, D): a picture is a volume of one slice to it.
@@ -118,12 +118,22 @@ class _WholeBatch:
     def __call__(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         (seed,) = _seeds(1, generator)
         with torch.random.fork_rng(devices=_devices(batch)):
-            torch.manual_seed(seed)
+            _seed(batch.device, seed)
             return _checked(self._function(batch.clone()), batch, self._function)
 
 
 def _seeds(n: int, generator: torch.Generator) -> list[int]:
     return torch.randint(2**31, (n,), generator=generator, device=generator.device).tolist()
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """Seed the generators that a transform may draw from: the CPU's and the device's, no other GPU's."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def _devices(batch: torch.Tensor) -> list[torch.device]:

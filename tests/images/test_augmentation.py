@@ -196,3 +196,10 @@ class TestTorchio:
         changed = make_augmentation(transform, spatial_dims)(batch, generator())
         assert changed.shape == batch.shape
         assert not torch.equal(changed, batch)
+
+
+def test_callable_when_called_seeds_no_gpu_but_the_batchs(batch, spatial_dims, monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    make_augmentation(lambda images: images + torch.randn_like(images), spatial_dims)(batch, generator())
+    assert seeded == []
