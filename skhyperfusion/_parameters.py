@@ -1,5 +1,7 @@
 """The parameters that both estimators share: what each may be, and what its documentation says."""
 
+import torch
+
 from skhyperfusion._rules import (
     AnyOf,
     Boolean,
@@ -56,7 +58,7 @@ PARAMETER_RULES = {
     "callbacks": [Nothing(), SequenceOf(InstanceOf(object))],
     "net_params": [Nothing(), InstanceOf(dict)],
     "warm_start": [Boolean()],
-    "device": [InstanceOf(str), HasMethods("type", "index")],
+    "device": [InstanceOf(str, torch.device)],
     "precision": [OneOf("auto", "float32", "bfloat16", "float64")],
     "compile": [Boolean()],
     "random_state": [Nothing(), RandomState()],

@@ -1,6 +1,8 @@
 """Where the rows of a fit are held, and how they get to a GPU, as far as one can tell without one."""
 
+import contextlib
 import os
+import pickle
 import subprocess
 import sys
 
@@ -8,12 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion._engine import _device
 from skhyperfusion._engine import _predict as _inference
 from skhyperfusion._engine._batches import FusionDataset, ReadAhead
 from skhyperfusion._engine._net import FusionNet
+from skhyperfusion.nn import FusionNetwork
 
 GPU = torch.device("cuda", 0)
 
@@ -113,3 +118,90 @@ def test_seeded_when_forked_while_a_thread_fits_is_free_in_the_child():
         "raise SystemExit(status)\n"
     )
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_chosen_where_the_asked_gpu_has_it_and_does_not_emulate_it(native, monkeypatch):
+    asked = []
+
+    @contextlib.contextmanager
+    def current(device):
+        asked.append(device)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "device", current)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native
+    )
+    device = torch.device("cuda", 1)
+    assert _device.resolve_precision("auto", device) == ("bfloat16" if native else "float32")
+    assert asked == [device]
+    assert _device.resolve_precision("auto", torch.device("mps")) == "float32"
+
+
+def test_float64_on_a_device_without_it_is_refused_with_the_way_out():
+    with pytest.raises(
+        ValueError, match=r"'mps', which has no float64.*precision='float32', or device='cpu'"
+    ):
+        _device.resolve_precision("float64", torch.device("mps"))
+
+
+class _Float64(TorchDispatchMode):
+    """Collects the operations that put out float64."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.dtype == torch.float64:
+            self.seen.add(func.overloadpacket)
+        return out
+
+
+@pytest.mark.parametrize("fusion", ["hyper", "daft", "tabattention", "late", "reverse", "image", "tabular"])
+@pytest.mark.parametrize("trained", [torch.float32, torch.float64])
+def test_network_computes_nothing_in_float64_where_the_device_has_none(fusion, trained, monkeypatch):
+    monkeypatch.delitem(_inference.VALUES_AT_A_TIME, "cpu")  # the CPU as a device that is not known
+    network = FusionNetwork(
+        fusion=fusion, n_tabular_features=2, n_outputs=2, in_channels=1, spatial_shape=(5, 4), base_channels=2
+    ).to(trained)
+    images, table = torch.randn(3, 1, 1, 5, 4), torch.randn(3, 2, dtype=torch.float64)
+    rows = FusionDataset(
+        images=None if fusion == "tabular" else images,
+        tabular=None if fusion == "image" else table,
+        dtype=None,
+    )
+    with _Float64() as watched:
+        found = _inference.predict_outputs(network, rows, device=torch.device("cpu"), batch_size=2)
+    aten = torch.ops.aten
+    # Copies of weights and table before the move to the device, and of what came back from it.
+    host = {aten.clone, aten._to_copy, aten.index, aten.cat, aten.view, aten.alias, aten.detach, aten.split}
+    assert watched.seen <= host | {
+        aten.new_empty,
+        aten.empty,
+        aten.set_,
+        aten.empty_like,
+        aten.empty_strided,
+        aten.copy_,
+    }
+    assert found.dtype == np.float64
+    with torch.no_grad():
+        wanted = network.eval().double()(images[:, 0].double(), table).numpy()
+    np.testing.assert_allclose(found[:, 0], wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")], ids=repr)
+def test_device_is_taken_as_a_name_or_as_torchs_object(device):
+    X = pd.DataFrame(
+        {"picture": list(np.random.default_rng(0).normal(size=(8, 4, 4))), "age": np.arange(8.0)}
+    )
+    model = clone(HyperFusionClassifier(base_channels=1, max_epochs=1, device=device)).fit(
+        X, np.arange(8) % 2
+    )
+    assert pickle.loads(pickle.dumps(model)).device == device
+    with pytest.raises(
+        ValueError, match="'device' parameter of HyperFusionClassifier must be a str or a device"
+    ):
+        model.set_params(device=0).fit(X, np.arange(8) % 2)

@@ -66,10 +66,19 @@ def spread_device(device, *, fitted=False):
 
 
 def resolve_precision(precision, device):
-    """Resolve "auto": bfloat16 on a CUDA device that has it, else float32."""
+    """Resolve "auto": bfloat16 on a CUDA device that has it (and does not emulate it), else float32."""
+    if precision == "float64" and device.type == "mps":
+        raise ValueError(
+            f"precision='float64' cannot be had on device {str(device)!r}, which has no float64. "
+            "Pass precision='float32', or device='cpu'."
+        )
     if precision != "auto":
         return precision
-    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    if device.type != "cuda":
+        return "float32"
+    with torch.cuda.device(device):
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if has_it else "float32"
 
 
 def has_room(device, n_bytes):

@@ -55,7 +55,10 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward", ex
     ndarray (n, V, K) of float64
         One result per row and view (V = 1 without bilateral views).
     """
-    module = copy.deepcopy(module).to(device).eval()  # the fitted network stays where it is
+    module = copy.deepcopy(module)  # the fitted network stays where it is
+    if device.type not in VALUES_AT_A_TIME:
+        module.float()  # before the move: Apple's GPUs have no float64
+    module.to(device).eval()
     n_values = _values_per_image(dataset)
     n_at_a_time, dtypes = _set_precision(module, n_values, device, exact)
     n_rows = n_at_a_time or batch_size
@@ -65,11 +68,11 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward", ex
     results = []
     with freed_memory_kept(device):
         for inputs in _blocks(dataset, n_read, device):
-            inputs = {name: value.to(device, dtypes[name]) for name, value in inputs.items()}
+            inputs = {name: value.to(dtypes[name]).to(device) for name, value in inputs.items()}
             for parts in zip(*(value.split(n_rows) for value in inputs.values()), strict=True):
                 filled = [_fill_up(part, n_at_a_time or len(part)) for part in parts]
                 outputs = _per_view(function, dict(zip(inputs, filled, strict=True)), last)
-                results.append(outputs[: len(parts[0])].double().cpu())
+                results.append(outputs[: len(parts[0])].cpu().double())
     return torch.cat(results).numpy()
 
 
