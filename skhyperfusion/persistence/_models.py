@@ -13,8 +13,9 @@ from skhyperfusion.persistence._card import model_card, versions
 from skhyperfusion.persistence._codec import Decoder, Encoder, UntrustedTypesError
 from skhyperfusion.persistence._registry import MissingParameterError, name_of, without_folders
 
-#: Of the files that are written. A file of an older one is read as long as `_MIGRATIONS` leads up to this. What
-#: a name in a file means belongs to the format: who changes a named network or an attribute raises the number.
+#: Of the files that are written. A file of an older one is read as long as `_MIGRATIONS` leads up to this.
+#: What a name in a file means belongs to the format: who changes a named network or an attribute raises the
+#: number.
 FORMAT = 1
 _MIGRATIONS = {}  # format -> function of the JSON that gives the JSON of the next format
 
