@@ -228,7 +228,9 @@ class BaseHyperFusion(BaseEstimator):
         if self._continues():
             tabular = encoder.encode_table(rows.frame, source)
         else:
-            tabular = encoder.fit_table(rows.frame, rows.train, source)
+            tabular = encoder.fit_table(
+                rows.frame, rows.train, source, target=rows.values, groups=rows.groups
+            )
         weight = mean_one(weight, rows)
         dtype = torch.float64 if self.precision == "float64" else torch.float32
         coded = target.encode(rows.values)

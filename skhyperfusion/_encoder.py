@@ -48,11 +48,12 @@ class RowEncoder:
             self.image_spec = source.spec
         return source
 
-    def fit_table(self, frame, rows, source=None):
+    def fit_table(self, frame, rows, source=None, *, target=None, groups=None):
         """Fit the preprocessor on the rows at the positions ``rows``, and encode all rows.
 
         What a column is (numbers, text, empty) is settled from all rows of ``frame``, whichever are held out;
-        everything else is learned from ``rows`` alone.
+        everything else is learned from ``rows`` alone. With the ``target`` and ``groups`` of all rows a
+        `TabularPreprocessor` tells of columns that give the target away, and of forgotten ids.
 
         Returns
         -------
@@ -63,7 +64,7 @@ class RowEncoder:
             return None
         table = frame[list(self.tabular_columns)]
         if self._is_own():
-            encoded = self.tabular_preprocessor.fit_rows(table, rows)
+            encoded = self.tabular_preprocessor.fit_rows(table, rows, target=target, groups=groups)
         elif self.tabular_preprocessor is None:
             self._schema, encoded = TableSchema.learn(table)
         else:

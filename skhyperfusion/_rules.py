@@ -191,6 +191,21 @@ class SequenceOf(Rule):
         return f"a list of {' or '.join(map(str, self.lengths))} items, each {self.rule}"
 
 
+class DictOf(Rule):
+    """A dict whose keys are strings and whose values all keep a rule."""
+
+    def __init__(self, rule):
+        self.rule = rule
+
+    def accepts(self, value):
+        return isinstance(value, Mapping) and all(
+            isinstance(key, str) and self.rule.accepts(item) for key, item in value.items()
+        )
+
+    def __str__(self):
+        return f"a dict of {self.rule} for each name"
+
+
 def private_random_state(random_state):
     """Return a RandomState; None means fresh entropy: NumPy's global state is neither read nor changed."""
     return np.random.RandomState() if random_state is None else check_random_state(random_state)

@@ -69,7 +69,22 @@ def test_imputer_when_knn_measures_in_standard_units():
 def test_imputer_when_filling_stays_within_the_range_seen(table):
     fitted = TabularPreprocessor(scaler=None).fit(table)
     odd = table.iloc[[0]].assign(age=500.0, tau=np.nan)
-    assert fitted.transform(odd)["tau"].item() <= table["tau"].max()
+    with pytest.warns(UserWarning, match="Row 'p0', column 'age': 500 is far outside the range of the fit"):
+        assert fitted.transform(odd)["tau"].item() <= table["tau"].max()
+
+
+def test_imputer_when_very_many_columns_have_gaps_is_the_median_and_says_so():
+    rng = np.random.default_rng(0)
+    X = np.where(rng.random((24, 120)) < 0.2, np.nan, rng.normal(size=(24, 120)))
+    X[0] = np.nan
+    with pytest.warns(UserWarning, match=r"120 columns of numbers have gaps: .* medians.*imputer='median'"):
+        switched = TabularPreprocessor().fit(X)
+    assert switched.imputer_ == "median"
+    median = TabularPreprocessor(imputer="median").fit(X)
+    np.testing.assert_array_equal(switched.transform(X), median.transform(X))
+    assert TabularPreprocessor().fit(X[:, :20]).imputer_ == "iterative"
+    quiet = TabularPreprocessor(on_odd={"width": "ignore"}).fit(X)
+    assert quiet.imputer_ == "median"
 
 
 def test_imputer_when_values_are_observed_returns_them_bit_for_bit(table):

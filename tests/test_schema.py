@@ -66,7 +66,9 @@ def test_schema_tells_what_each_column_is():
 
 
 def test_schema_reads_later_cells_by_what_the_column_was():
-    first = pd.DataFrame({"stage": ["1", "2", "x"], "age": [70, 71, 72], "oxygen": [None] * 3})
+    first = pd.DataFrame(
+        {"stage": pd.Categorical(["1", "2", "x"]), "age": [70, 71, 72], "oxygen": [None] * 3}
+    )
     schema, _ = TableSchema.learn(first)
     later = schema.read(pd.DataFrame({"stage": [1, 2], "age": ["70", "<80"], "oxygen": ["N", 3]}))
     assert later["stage"].tolist() == ["1", "2"]
@@ -106,9 +108,14 @@ def test_text_column_when_all_its_values_are_held_out_is_left_out():
 def test_kind_of_a_column_does_not_depend_on_which_rows_are_held_out(rows):
     table = pd.DataFrame({"grade": ["1", "2", "high", "1", "2", "high"], "a": np.arange(6.0)})
     encoder = make_encoder(("grade", "a"), TabularPreprocessor())
-    assert len(encoder.fit_table(table, np.array(rows))) == 6
-    assert encoder.tabular_preprocessor.categorical_columns_ == ["grade"]
-    with pytest.raises(ValueError, match=r"'grade' .* must hold finite numbers.*'high'"):
+    message = "Row 2, column 'grade': not a number, in a column of 4 numbers"
+    with pytest.warns(UserWarning, match=message):
+        assert len(encoder.fit_table(table, np.array(rows))) == 6
+    assert encoder.tabular_preprocessor.numeric_columns_ == ["grade", "a"]
+    with (
+        pytest.warns(UserWarning, match="not a number"),
+        pytest.raises(ValueError, match=r"'grade' .* must hold finite numbers.*2 rows: 2, 5"),
+    ):
         make_encoder(("grade", "a"), None).fit_table(table, np.array(rows))
 
 
@@ -192,6 +199,29 @@ def test_subclass_of_the_preprocessor_has_its_own_fit_called():
     X = pd.DataFrame({"age": np.arange(8.0), "sex": ["F", "M"] * 4})
     model = HyperFusionClassifier(tabular_preprocessor=Halved(), **SMALL).fit(X, np.arange(8) % 2)
     assert model.tabular_preprocessor_.n_fitted_on_ == 8
+
+
+# ---- What only the estimator knows
+
+
+def test_estimator_tells_of_a_column_that_determines_the_target_and_of_ids_unless_silenced():
+    ill = np.arange(24) % 3 == 0
+    X = pd.DataFrame(
+        {
+            "age": np.random.default_rng(0).normal(70, 8, 24),
+            "diagnosis": np.where(ill, "AD", "CN"),
+            "subject": [f"s{i // 2}" for i in range(24)],
+        }
+    )
+    groups = np.arange(24) // 2
+    with (
+        pytest.warns(UserWarning, match="Column 'diagnosis' determines the target"),
+        pytest.warns(UserWarning, match="Column 'subject' has another value in each of 12 groups"),
+    ):
+        HyperFusionClassifier(**SMALL).fit(X, ill, groups=groups)
+    HyperFusionClassifier(tabular_preprocessor=TabularPreprocessor(on_odd="ignore"), **SMALL).fit(
+        X, ill, groups=groups
+    )
 
 
 # ---- image_columns=None

@@ -231,7 +231,8 @@ def test_add_indicator_when_off_gives_no_flags(table):
 def test_category_when_missing_or_unseen_is_zero_everywhere(table):
     fitted = TabularPreprocessor().fit(table)
     later = table.iloc[:2].assign(site=["never seen", None])
-    out = fitted.transform(later)
+    with pytest.warns(UserWarning, match="Row 'p0', column 'site': 'never seen' is no category of the fit"):
+        out = fitted.transform(later)
     assert out[["site_a", "site_b", "site_c"]].to_numpy().sum() == 0
     assert out["missingindicator_site"].tolist() == [0.0, 1.0]
 
@@ -384,6 +385,7 @@ def test_booleans_written_as_text_are_categories_so_that_a_new_word_is_tolerated
     seen = pd.DataFrame({"bleed": ["True", "False", "True", "False"], "age": [1.0, 2.0, 3.0, 4.0]})
     preprocessor = TabularPreprocessor().fit(seen)
     assert preprocessor.categorical_columns_ == ["bleed"]
-    unknown = preprocessor.transform(seen.assign(bleed="UNK"))
+    with pytest.warns(UserWarning, match=r"'UNK' is no category of the fit, which had 2 \('False', 'True'\)"):
+        unknown = preprocessor.transform(seen.assign(bleed="UNK"))
     names = list(preprocessor.get_feature_names_out())
     assert not unknown[:, [i for i, name in enumerate(names) if name.startswith("bleed")]].any()

@@ -7,16 +7,13 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
+from skhyperfusion._table._words import NO_VALUE, means_no_number
 from skhyperfusion._wording import show
 
 # A number, alone or behind a sign of comparison: laboratories write "<80" below the limit of detection.
 _NUMBER = re.compile(
     r"(?:[<>≤≥]=?|=)?\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?)", re.ASCII
 )
-# Text that stands for a gap everywhere ("n/a" is BIDS's word for it), and only where the other cells of the
-# column are numbers: "None" and "NA" may be categories.
-_NO_VALUE = {"", "nan", "<na>", "nat", "n/a"}
-_NO_NUMBER = _NO_VALUE | {"na", "#n/a", "none", "null"}
 
 
 def is_missing(value):
@@ -94,7 +91,7 @@ def as_number(cell):
         cell = cell.decode("utf-8", "replace")
     if isinstance(cell, str):
         text = cell.strip().lower()
-        if text in _NO_NUMBER:
+        if means_no_number(text):
             return np.nan
         match = _NUMBER.fullmatch(text)
         # "True" is a category: pandas reads real booleans as such, and leaves text only beside other words.
@@ -121,7 +118,7 @@ def as_text(cell):
         cell = cell.decode("utf-8", "replace")
     if isinstance(cell, str):
         text = str(cell).strip()
-        return np.nan if text.lower() in _NO_VALUE else text
+        return np.nan if text.lower() in NO_VALUE else text
     if isinstance(cell, numbers.Real) and not isinstance(cell, bool):
         value = float(cell)
         return str(int(cell)) if value.is_integer() else repr(value)

@@ -15,6 +15,9 @@ from skhyperfusion._table._cells import (
     row_name,
 )
 from skhyperfusion._table._frames import as_frame, refuse_strange_cells
+from skhyperfusion._table._missing import MissingValues
+from skhyperfusion._table._numbers import learn_numbers
+from skhyperfusion._table._odd import OddTeller
 from skhyperfusion._table._suffixes import has_image_suffix, known_image_suffixes
 from skhyperfusion._wording import did_you_mean, listing, show
 
@@ -318,7 +321,7 @@ def _is_numeric(column):
 
 
 def _tell_no_image(frame, estimator_name, *, may_warn):
-    texts = {name: _first_texts(frame[name]) for name in frame.columns}
+    texts = {name: _first_texts(frame, name) for name in frame.columns}
     texts = {name: cells for name, cells in texts.items() if cells}
     if not texts and may_warn:
         warnings.warn(
@@ -338,10 +341,10 @@ def _tell_no_image(frame, estimator_name, *, may_warn):
     )
 
 
-def _first_texts(column):
-    """Return the first cells of a column of text, and nothing if it can be read as numbers."""
-    if holds_numbers(column.dtype):
-        return []
-    cells = [cell for cell in cells_of(column) if not is_missing(cell)]
+def _first_texts(frame, name):
+    """Return the first cells of a column of text, and nothing if it is read as numbers."""
+    cells = [] if holds_numbers(frame[name].dtype) else cells_of(frame[name])
     text = [cell for cell in cells if isinstance(cell, str | os.PathLike) and as_number(cell) is None]
+    if text and learn_numbers(frame, name, cells, MissingValues(), OddTeller("ignore")) is not None:
+        return []
     return [str(cell) for cell in text[:3]]

@@ -3,7 +3,7 @@
 import datetime
 import numbers
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -165,17 +165,19 @@ def _densify(frame):
 
 
 def refuse_strange_cells(frame):
-    """Raise an error for complex numbers, times and infinities, naming the row and the column."""
+    """Raise an error for complex numbers, times, infinities and collections, naming row and column."""
     floats = []
     for position, (name, dtype) in enumerate(frame.dtypes.items()):
         kind = getattr(dtype, "kind", "O")
         if kind == "c":
             raise ValueError(f"Complex data not supported: column {name!r} has the dtype {dtype}.")
         if kind in "mM" or isinstance(dtype, pd.PeriodDtype):
-            raise ValueError(_time_message(name, f"the dtype {dtype}"))
+            raise ValueError(time_message(name, f"the dtype {dtype}"))
         if kind == "f":
             floats.append(position)
-        elif kind == "O" and not isinstance(dtype, pd.StringDtype | pd.CategoricalDtype):
+        elif isinstance(dtype, pd.CategoricalDtype):
+            _refuse_strange_categories(frame, position)
+        elif kind == "O" and not isinstance(dtype, pd.StringDtype):
             _refuse_strange_objects(frame, position)
     values = frame.iloc[:, floats]
     if not all(isinstance(dtype, np.dtype) for dtype in values.dtypes):
@@ -189,18 +191,35 @@ def refuse_strange_cells(frame):
 def _refuse_strange_objects(frame, position):
     name = frame.columns[position]
     for row, cell in enumerate(cells_of(frame.iloc[:, position])):
-        if isinstance(cell, str) or is_missing(cell):
-            continue
-        where = cell_name(frame, row, name)
-        if isinstance(cell, _TIMES):
-            raise ValueError(_time_message(name, f"{show(cell)} in {row_name(frame, row)}"))
-        if isinstance(cell, numbers.Complex) and not isinstance(cell, numbers.Real):
-            raise ValueError(f"Complex data not supported: {where} holds {show(cell)}.")
-        if isinstance(cell, float | np.floating | Decimal) and abs(cell) == np.inf:
-            raise ValueError(infinity_message(frame, row, name, cell))
+        if not (isinstance(cell, str) or is_missing(cell)):
+            _refuse_strange(frame, row, name, cell)
 
 
-def _time_message(name, found):
+def _refuse_strange_categories(frame, position):
+    column = frame.iloc[:, position]
+    for code, category in enumerate(column.cat.categories):
+        if not isinstance(category, str):
+            rows = np.flatnonzero(column.cat.codes == code)
+            if rows.size:
+                _refuse_strange(frame, rows[0], frame.columns[position], category)
+
+
+def _refuse_strange(frame, row, name, cell):
+    where = cell_name(frame, row, name)
+    if isinstance(cell, _TIMES):
+        raise ValueError(time_message(name, f"{show(cell)} in {row_name(frame, row)}"))
+    if isinstance(cell, numbers.Complex) and not isinstance(cell, numbers.Real):
+        raise ValueError(f"Complex data not supported: {where} holds {show(cell)}.")
+    if isinstance(cell, float | np.floating | Decimal) and abs(cell) == np.inf:
+        raise ValueError(infinity_message(frame, row, name, cell))
+    if isinstance(cell, Collection) and not isinstance(cell, bytes | np.ndarray):
+        raise ValueError(
+            f"{where} holds a {type(cell).__name__} ({show(cell)}), which is no value of a table. Give one "
+            "number or text to a cell: one column for each of several values."
+        )
+
+
+def time_message(name, found):
     return (
         f"Column {name!r} holds dates or times ({found}). Turn them into numbers, such as years since birth "
         "or days since the first visit, or drop the column."

@@ -14,6 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 # Above this number of columns only those with gaps get a regression of their own: the cost of modelling
 # every column grows with the square of their number, and more.
 _MODEL_ALL_UP_TO = 40
+# Above this number of columns with gaps none is modelled: it takes ten rounds of as many regressions, and
+# each of them reads all columns.
+_MODEL_AT_MOST = 100
 # The many small regressions spend most of their time on checks of what has been checked before.
 _QUICK = {"assume_finite": True, "skip_parameter_validation": True}
 
@@ -78,6 +81,19 @@ class StandardizedImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def choose_imputer(imputer, n_gappy, teller):
+    """Return the imputer where ``n_gappy`` columns have gaps: for "iterative" the "median" where many do."""
+    if not isinstance(imputer, str) or imputer != "iterative" or n_gappy <= _MODEL_AT_MOST:
+        return imputer
+    teller.tell(
+        "width",
+        f"{n_gappy} columns of numbers have gaps: they are filled with medians. imputer='iterative' "
+        "would regress each of them on all others, which takes minutes; it does so for at most "
+        f"{_MODEL_AT_MOST}. Pass imputer='median' to say so, or imputer='knn'.",
+    )
+    return "median"
 
 
 def make_imputer(name, n_columns):

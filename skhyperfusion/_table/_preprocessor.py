@@ -3,16 +3,13 @@
 import numpy as np
 import pandas as pd
 from sklearn import config_context
-from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import MissingIndicator
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skhyperfusion._rules import (
     AnyOf,
     Boolean,
+    DictOf,
     HasMethods,
     InstanceOf,
     Nothing,
@@ -21,16 +18,21 @@ from skhyperfusion._rules import (
     SequenceOf,
     check_parameters,
 )
+from skhyperfusion._table._branches import make_branches, output_names
 from skhyperfusion._table._cells import (
     cell_name,
     row_name,
 )
 from skhyperfusion._table._columns import check_table, resolve_columns
-from skhyperfusion._table._imputation import make_imputer
+from skhyperfusion._table._imputation import choose_imputer
+from skhyperfusion._table._leaks import tell_ids, tell_leaks
+from skhyperfusion._table._odd import OddRule, OddTeller
 from skhyperfusion._table._output import as_asked, distinct
 from skhyperfusion._table._schema import TableSchema
+from skhyperfusion._table._seen import SeenValues
 from skhyperfusion._wording import listing
 
+_CELL = AnyOf(InstanceOf(str), Number(float))
 _RULES = {
     "image_columns": [
         OneOf("auto"),
@@ -47,6 +49,8 @@ _RULES = {
     "add_indicator": [Boolean()],
     "scaler": [OneOf("standard"), HasMethods("fit", "transform", noun="a transformer"), Nothing()],
     "max_categories": [Number(int, 2), Nothing()],
+    "missing_values": [SequenceOf(_CELL, empty=True), DictOf(SequenceOf(_CELL))],
+    "on_odd": [OddRule()],
 }
 
 
@@ -74,6 +78,16 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         (booleans among them).
     max_categories : int or None, default=20
         Most columns that one categorical column may become: its rarest categories share the last.
+    missing_values : sequence of str and float, or dict of str to such, default=()
+        What else means "no value", besides what always does (see Notes): ``["not sent", -1]`` in every
+        column, ``{"score": [9, 99]}`` in one.
+    on_odd : {"warn", "ignore", "raise"} or dict of str to these, default="warn"
+        What to do about what is odd; a dict says it for some kinds, and the others are warned of. "cells":
+        text among numbers; "codes": numbers such as -999 that stand for none; "dates": numbers such as
+        20200131; "ids": a column of text that differs in every row or subject; "target": a column that equals
+        or determines it, where an estimator knows it; "width": too many columns for the imputer; and in later
+        tables "unseen": a category that is new; "range": a number outside that of the fit by three times its
+        width; "rows": a row without any value.
 
     Attributes
     ----------
@@ -83,6 +97,9 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         Columns read as numbers and as categories.
     dropped_columns_ : list of str
         Columns without a value, constant columns, and images that are not among `image_columns`.
+    imputer_ : str, transformer or None
+        What fills the gaps: `imputer`, or "median" where more than 100 columns have gaps and each would be
+        regressed on all others.
     column_transformer_ : ColumnTransformer or None
         What turns the numeric and categorical columns into numbers; None if there are none.
     n_features_in_ : int
@@ -96,7 +113,11 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Numbers may stand in columns of objects or text, where ``"<80"`` and ``">1300"`` count as 80 and 1300.
+    Numbers may stand in columns of objects or text, in many notations: ``"<80"``, ``"89+"``, ``"70,5"``,
+    ``"1,234.5"``, ``"45 %"``, ``"70 kg"``, ``"070Y"``. A column most of whose cells are numbers is one of
+    numbers: "n.d.", ".", "unknown" and the like are gaps there; so are other words, which are told of, and
+    refused in later tables unless `fit` has seen them. Dates are refused. The user guide says it all.
+
     Booleans are 0 and 1. A column of the pandas dtype ``category`` is categorical even if it holds numbers:
     so declare codes, as of an occupation. A gap in a categorical column is 0 in all its columns, and
     marked by the flag; so is a category that `fit` has not seen, but for the flag.
@@ -129,12 +150,16 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         add_indicator=True,
         scaler="standard",
         max_categories=20,
+        missing_values=(),
+        on_odd="warn",
     ):
         self.image_columns = image_columns
         self.imputer = imputer
         self.add_indicator = add_indicator
         self.scaler = scaler
         self.max_categories = max_categories
+        self.missing_values = missing_values
+        self.on_odd = on_odd
 
     def fit(self, X, y=None):
         """Learn medians, categories and all else from the rows of X.
@@ -154,7 +179,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         self._learn(check_table(self, X, reset=True), slice(None))
         return self
 
-    def fit_rows(self, frame, rows):
+    def fit_rows(self, frame, rows, *, target=None, groups=None):
         """Fit on some rows of a table, as the estimators do, and encode all: what it reads, it reads once.
 
         What a column is, is settled from every row, so that it does not depend on which ones are held out;
@@ -166,6 +191,10 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             A table that an estimator has checked.
         rows : array of int
             Positions of the rows to learn from.
+        target : ndarray (n_samples, ...), default=None
+            What is to be predicted, to tell of columns that give it away.
+        groups : array (n_samples,), default=None
+            Subjects, to tell of columns that are their ids.
 
         Returns
         -------
@@ -175,11 +204,22 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         check_parameters(self, _RULES)
         validate_data(self, frame, reset=True, skip_check_array=True)
         table = self._learn(frame, rows)
+        if target is not None:
+            tell_leaks(
+                table[self._inputs].iloc[rows],
+                self.categorical_columns_,
+                target[rows],
+                None if groups is None else groups[rows],
+                OddTeller(self.on_odd),
+            )
         return self._hand_out(self._encode(table[self._inputs]), frame)
 
     def transform_rows(self, frame):
         """Encode a table that an estimator has checked, as `transform` does."""
-        return self._hand_out(self._encode(self._schema.read(frame[self._inputs])), frame)
+        teller = OddTeller(self.on_odd)
+        table = self._schema.read(frame[self._inputs], teller)
+        self._seen.tell(table, teller)
+        return self._hand_out(self._encode(table), frame)
 
     def transform(self, X):
         """Encode the rows of X.
@@ -227,7 +267,10 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             estimator_name=type(self).__name__,
             on_no_image="ignore",
         )
-        self._schema, table = TableSchema.learn(frame, roles)
+        teller = OddTeller(self.on_odd)
+        self._schema, table = TableSchema.learn(
+            frame, roles, missing_values=self.missing_values, teller=teller
+        )
         learned = table.iloc[rows]
         kept = self._keep(learned)
         if not kept and not roles.image:
@@ -236,12 +279,27 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         self.numeric_columns_ = [name for name in self._schema.columns("numbers") if name in kept]
         self.categorical_columns_ = [name for name in self._schema.columns("text") if name in kept]
         self.dropped_columns_ = [n for n in frame.columns if n not in kept and n not in roles.image]
+        tell_ids(learned, self.categorical_columns_, teller)
         self.column_transformer_ = None
         self._inputs = []
+        self.imputer_ = self.imputer
         if kept:
             learned = self._select(learned)
+            n_gappy = int(learned.iloc[:, : len(self.numeric_columns_)].isna().any().sum())
+            self.imputer_ = choose_imputer(self.imputer, n_gappy, teller)
             with config_context(transform_output="default"):
-                self.column_transformer_ = self._build(learned).fit(learned)
+                self.column_transformer_ = make_branches(
+                    learned,
+                    n_numeric=len(self.numeric_columns_),
+                    n_scaled=self._n_scaled,
+                    imputer=self.imputer_,
+                    scaler=self.scaler,
+                    add_indicator=self.add_indicator,
+                    max_categories=self.max_categories,
+                ).fit(learned)
+        self._seen = SeenValues(
+            table[self._inputs].iloc[rows], self.numeric_columns_, self.categorical_columns_
+        )
         return table
 
     def _keep(self, table):
@@ -291,44 +349,6 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
                     f"{cell_name(table, rows[0], name)} is missing, and imputer=None fills no gap "
                     f"({listing(table.index[rows])}). Pass imputer='median', or another."
                 )
-
-    def _build(self, table):
-        """Make the ColumnTransformer for a table as `_select` orders it."""
-        labels = list(table.columns)
-        n_numeric = len(self.numeric_columns_)
-        branches = []
-        if n_numeric:
-            branches.append(("numeric", self._numeric_pipeline(n_numeric), labels[:n_numeric]))
-        flagged = [label for label in labels if self.add_indicator and table[label].hasnans]
-        if flagged:
-            branches.append(("flag", MissingIndicator(features="all"), flagged))
-        if self.categorical_columns_:
-            encoder = OneHotEncoder(
-                # A gap is in none of the lists, so it is encoded as an unseen category is: by zeros.
-                categories=[sorted(table[label].dropna().unique()) for label in labels[n_numeric:]],
-                handle_unknown="ignore",
-                max_categories=self.max_categories,
-                sparse_output=False,
-            )
-            branches.append(("category", encoder, labels[n_numeric:]))
-        return ColumnTransformer(branches, sparse_threshold=0)
-
-    def _numeric_pipeline(self, n_columns):
-        steps = []
-        if isinstance(self.imputer, str):
-            steps.append(("impute", make_imputer(self.imputer, n_columns)))
-        elif self.imputer is not None:
-            steps.append(("impute", clone(self.imputer)))
-        if self.scaler is not None and self._n_scaled:
-            scaler = StandardScaler() if isinstance(self.scaler, str) else clone(self.scaler)
-            scale = ColumnTransformer(
-                [("scale", scaler, list(range(self._n_scaled)))],
-                remainder="passthrough",  # 0 and 1, and flags of the imputer's own
-                sparse_threshold=0,
-                verbose_feature_names_out=False,
-            )
-            steps.append(("scale", scale))
-        return Pipeline(steps) if steps else "passthrough"
 
     # ---- What comes out
 
@@ -380,7 +400,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
                 names = list(columns)
             else:
                 names = [inputs[position] for position in columns]
-            names = _names_out(transformer, names, indices.stop - indices.start)
+            names = output_names(transformer, names, indices.stop - indices.start)
             plain += names
             prefixed += [f"{branch}__{name}" for name in names]
         images = {given[name] for name in self.image_columns_}
@@ -402,11 +422,3 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _names_out(transformer, names, n_columns):
-    """Names of a fitted transformer's output; a third-party one need not tell."""
-    try:
-        return list(transformer.get_feature_names_out(names))
-    except AttributeError:
-        return names if len(names) == n_columns else [f"numeric{i}" for i in range(n_columns)]

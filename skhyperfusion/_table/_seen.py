@@ -1,0 +1,83 @@
+"""What the rows of a fit held, and what of later rows is unlike it."""
+
+import numpy as np
+
+from skhyperfusion._table._cells import cell_name
+from skhyperfusion._table._notation import plain_text
+from skhyperfusion._table._words import means_no_number
+from skhyperfusion._wording import listing, show
+
+# How many times the range of the fit a number may lie beyond it before it is told of.
+_MARGIN = 3
+# Fewer numbers than these say little about a range.
+_FEWEST_NUMBERS = 10
+
+
+class SeenValues:
+    """Ranges and categories of the rows of a fit. No value of a row is kept but as a category.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_samples, n_columns)
+        As `TableSchema.read` gives it.
+    numeric, categorical : list of str
+        Its columns.
+    """
+
+    def __init__(self, table, numeric, categorical):
+        self._numeric = list(numeric)
+        values = table[self._numeric].to_numpy(dtype=np.float64)
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        told = ((~np.isnan(values)).sum(axis=0) >= _FEWEST_NUMBERS) & (high > low)
+        reach = np.where(told, _MARGIN * (high - low), np.inf)
+        self._low, self._high = low - reach, high + reach
+        self._categories = {name: set(table[name].dropna()) for name in categorical}
+        self._has_empty_rows = bool(table.isna().all(axis=1).any())
+
+    def tell(self, table, teller):
+        """Tell what no row of the fit held: a category, a number far out of its range, no value at all."""
+        unseen = [
+            (row, name)
+            for name, seen in self._categories.items()
+            for row in np.flatnonzero(table[name].notna() & ~table[name].isin(seen))
+            # "unknown" counts as none of the categories, as it should.
+            if not means_no_number(plain_text(table[name].iloc[row]))
+        ]
+        if unseen:
+            teller.tell("unseen", self._unseen_message(table, unseen))
+        values = table[self._numeric].to_numpy(dtype=np.float64)
+        far = np.argwhere((values < self._low) | (values > self._high))
+        if far.size:
+            teller.tell("range", self._range_message(table, values, far))
+        if not self._has_empty_rows and table.shape[1]:
+            empty = np.flatnonzero(table.isna().to_numpy().all(axis=1))
+            if empty.size:
+                teller.tell("rows", self._rows_message(table, empty))
+
+    def _unseen_message(self, table, unseen):
+        row, name = unseen[0]
+        seen = ", ".join(map(show, sorted(self._categories[name])[:5]))
+        return (
+            f"{cell_name(table, row, name)}: {show(table[name].iloc[row])} is no category of the fit, which "
+            f"had {len(self._categories[name])} ({seen}){_more(unseen)}. It counts as none of them; write it "
+            "as at the fit if it is one."
+        )
+
+    def _range_message(self, table, values, far):
+        row, place = far[0]
+        name = self._numeric[place]
+        return (
+            f"{cell_name(table, row, name)}: {values[row, place]:g} is far outside the range of the fit: "
+            f"{_MARGIN} times its width beyond it are {self._low[place]:g} and {self._high[place]:g}"
+            f"{_more(far)}. Correct it, or give NaN where the value is missing."
+        )
+
+    def _rows_message(self, table, empty):
+        return (
+            f"No value in any of {table.shape[1]} columns of the table in {listing(table.index[empty])}, as "
+            "in no row of the fit. All are filled in; give the values, or drop such rows."
+        )
+
+
+def _more(cells):
+    return f" (and {len(cells) - 1} more such cells)" if len(cells) > 1 else ""
