@@ -2,6 +2,7 @@
 
 from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival
 from skhyperfusion._survival import survival_target
+from skhyperfusion._table._impute import impute_table
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion.images import ImageLoader
 
@@ -13,5 +14,6 @@ __all__ = [
     "HyperFusionSurvival",
     "ImageLoader",
     "TabularPreprocessor",
+    "impute_table",
     "survival_target",
 ]
