@@ -2,6 +2,7 @@
 
 import struct
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_tiff_when_tifffile_is_absent_says_what_to_install(tmp_path, as_column, 
         (
             RNG.integers(0, 255, (9, 7, 4)).astype(np.uint16),
             {"photometric": "separated"},
-            "SEPARATED.*16 bits",
+            "CMYK",
         ),
         (RNG.integers(0, 255, (3, 9, 7)).astype(np.uint8), {"photometric": "minisblack"}, "3 pages"),
         (RNG.integers(0, 255, (3, 9, 7)).astype(np.uint8), {"imagej": True}, "3 pages"),
@@ -238,3 +239,20 @@ def test_picture_when_it_would_run_another_program_is_not_opened(tmp_path, as_co
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     with pytest.raises(ValueError, match=r"Row 'p0', column 'scan': .*a\.png' .*holds text"):
         ImageLoader().open(as_column(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_tiff_when_its_header_asks_for_billions_of_rows_is_refused_before_it_is_laid_out(
+    tmp_path, as_column, bigtiff
+):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, TIFFS["16-bit colours"][0], photometric="rgb", bigtiff=bigtiff)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages.first.tags["ImageLength"].overwrite(4_000_000_000, dtype="I")
+        file.pages.first.tags["RowsPerStrip"].overwrite(1, dtype="I")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"Row 'p0'.*(84000000000 voxels|28000000000 pixels)"):
+        ImageLoader().open(as_column(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000

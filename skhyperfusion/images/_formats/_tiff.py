@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from skhyperfusion._optional import import_optional
 from skhyperfusion.images._formats._raw import BadImage
@@ -18,7 +20,18 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = (
     1,
     2,
 )  # the photometric interpretations whose samples stand for light
+_LIGHT = {
+    _WHITE_IS_ZERO: "white is zero",
+    3: "palette",
+    4: "mask",
+    5: "separated inks (CMYK)",
+    6: "YCbCr",
+    8: "CIE L*a*b*",
+    32803: "colour filter array",
+}
 _ALPHA = (1, 2)
+# tifffile prints what is wrong with a file on stderr; here an error says it.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def check_pages(n_pages: int, description: Any) -> None:
@@ -30,11 +43,24 @@ def check_pages(n_pages: int, description: Any) -> None:
 
 
 def read_tiff_header(path: str) -> tuple[tuple[int, ...], int]:
-    """Return the shape (H, W) or (H, W, C) as stored, and the EXIF code of how it must be turned."""
-    with _page(path) as page:
-        n_channels = _n_channels(page)
-        size = (page.imagelength, page.imagewidth)
-        return (size if n_channels == 1 else (*size, n_channels)), _turn(page)
+    """Return the shape (H, W) or (H, W, C) as stored, and the EXIF code of how it must be turned.
+
+    By Pillow's reader of tags: tifffile lays out a list of all strips on opening, as many as a damaged header
+    asks for, and is let at a file only when its size is known to be allowed.
+    """
+    _tifffile()  # who lacks it learns so before a thousand pictures are read
+    with open(path, "rb") as file:
+        start = file.read(8)
+        big = start[2:3] == b"+" or start[3:4] == b"+"
+        tags = ImageFileDirectory_v2(start + (file.read(8) if big else b""))
+        file.seek(tags.next)
+        tags.load(file)
+    check_pages(2 if tags.next else 1, tags.get(270))
+    _check(int(tags.get(262, 1)), set(np.atleast_1d(tags.get(339, 1)).tolist()))
+    extra = np.atleast_1d(tags.get(338, ())).tolist()
+    n_channels = int(tags.get(277, 1)) - sum(kind in _ALPHA for kind in extra)
+    size = (int(tags[257]), int(tags[256]))
+    return (size if n_channels == 1 else (*size, n_channels)), tags.get(274, 1)
 
 
 def read_tiff(path: str) -> tuple[np.ndarray, int]:
@@ -49,19 +75,25 @@ def read_tiff(path: str) -> tuple[np.ndarray, int]:
         return (voxels[..., 0] if voxels.shape[-1] == 1 else voxels), _turn(page)
 
 
-@contextmanager
-def _page(path: str) -> Iterator[Any]:
+def _tifffile() -> Any:
     try:
-        tifffile = import_optional("tifffile", "Reading TIFF pictures of this kind", extra="tiff")
+        return import_optional("tifffile", "Reading TIFF pictures of this kind", extra="tiff")
     except ImportError as error:
         raise BadImage(
             "is a TIFF picture that Pillow cannot read without loss (colours of more than 8 bits, signed "
             f"samples, further channels). {str(error).split('. ')[-1]} Or {_OWN_READER}."
         ) from error
-    with tifffile.TiffFile(path) as file:
-        check_pages(len(file.pages), file.pages.first.description)
+
+
+@contextmanager
+def _page(path: str) -> Iterator[Any]:
+    with _tifffile().TiffFile(path) as file:
         page = file.pages.first
-        _check(page)
+        if page.dtype is None or page.axes not in ("YX", "YXS", "SYX"):
+            raise BadImage(
+                f"is a TIFF picture with axes {page.axes!r} and samples of {page.bitspersample} bits, which "
+                f"is no picture of rows and columns. Convert it, or {_OWN_READER}."
+            )
         try:
             yield page
         except ValueError as error:
@@ -73,18 +105,13 @@ def _page(path: str) -> Iterator[Any]:
             ) from error
 
 
-def _check(page: Any) -> None:
-    unsigned = page.dtype is not None and page.dtype.kind == "u"
-    light = page.photometric
-    if light not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or (light == _WHITE_IS_ZERO and not unsigned):
+def _check(light: int, kinds: set) -> None:
+    known = light in (_BLACK_IS_ZERO, _RGB) or (light == _WHITE_IS_ZERO and kinds <= {1})
+    if not known:
         raise BadImage(
-            f"is a TIFF picture of the kind {light!r} with samples of {page.bitspersample} bits "
-            f"({page.dtype}), which is not turned into grey or RGB here. Convert it, or {_OWN_READER}."
-        )
-    if page.dtype is None or page.axes not in ("YX", "YXS", "SYX"):
-        raise BadImage(
-            f"is a TIFF picture with axes {page.axes!r} and samples of {page.bitspersample} bits, which is "
-            f"no picture of rows and columns. Convert it, or {_OWN_READER}."
+            f"is a TIFF picture of the kind {_LIGHT.get(light, light)} (PhotometricInterpretation) with "
+            "samples that are not bytes, which is not turned into grey or RGB here. Convert it, or "
+            f"{_OWN_READER}."
         )
 
 
