@@ -14,6 +14,7 @@ from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._callbacks import ValidationScore
 from skhyperfusion._engine._collapse import warn_if_collapsed
 from skhyperfusion._engine._device import hold_where_it_fits, resolve_precision, seeded, spread_device
+from skhyperfusion._engine._frozen import frozen_outputs
 from skhyperfusion._engine._holdout import mean_one, rows_that_weigh, split_holdout, warn_of_absent_classes
 from skhyperfusion._engine._net import check_net_params
 from skhyperfusion._engine._predict import predict_outputs
@@ -24,6 +25,7 @@ from skhyperfusion._rules import check_names, check_parameters, private_random_s
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._wording import show
+from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
 
@@ -67,9 +69,12 @@ class BaseHyperFusion(BaseEstimator):
             else:
                 module = self._new_network(fusion, encoder, target, dataset)
                 self._initialize(module, target, dataset, rows, device, random_state)
+            # A network without image has no such layers, as in a search over `fusion`.
+            module.freeze(None if module.backbone is None else self.frozen_layers)
+            dataset = self._with_images(dataset, module, device)
             settings = replace(
                 self._training_settings(target, device, random_state),
-                lr_scales=lr_scales(module, self.hyper_lr_scale),
+                lr_scales=lr_scales(module, self.hyper_lr_scale, self.backbone_lr_scale),
                 augmentation=self._augmentation(encoder),
             )
             trained = self._train(module, dataset, rows, settings, monitor)
@@ -234,11 +239,8 @@ class BaseHyperFusion(BaseEstimator):
         weight = mean_one(weight, rows)
         dtype = torch.float64 if self.precision == "float64" else torch.float32
         coded = target.encode(rows.values)
-        images = source
-        if source is not None and source.fits_in_memory:
-            images = torch.from_numpy(source.stack(verbose=self.verbose))
         return FusionDataset(
-            images=images,
+            images=source,
             tabular=None if tabular is None else torch.from_numpy(tabular),
             target=torch.from_numpy(coded).to(torch.int64 if coded.dtype.kind == "i" else dtype),
             weight=torch.from_numpy(weight).to(dtype),
@@ -294,6 +296,29 @@ class BaseHyperFusion(BaseEstimator):
         table = dataset.tabular[rows.train].to(dataset.dtype)
         # After the pre-training: the generators' scale is the embedding's.
         module.initialize(table, sample_weight=dataset.weight[rows.train])
+
+    def _with_images(self, dataset, module, device):
+        """Hold the images where they fit into memory, or what a frozen backbone makes of them."""
+        source = dataset.images
+        if source is None:
+            return dataset
+        if module.has_constant_backbone:
+            if self.augmentation is not None:
+                raise ValueError(
+                    f"frozen_layers={self.frozen_layers!r} freezes the whole backbone, whose output is "
+                    f"computed once per image: augmentation={self.augmentation!r} cannot change it. Pass "
+                    "augmentation=None, or leave the backbone's last layers out of frozen_layers."
+                )
+            return dataset.with_images(self._maps(module, source, device))
+        if not source.fits_in_memory:
+            return dataset
+        return dataset.with_images(torch.from_numpy(source.stack(verbose=self.verbose)))
+
+    def _maps(self, module, source, device):
+        """Return what the frozen backbone makes of images, from the cache where it has done so before."""
+        named = isinstance(self.backbone, str)
+        code = f"{self.backbone} {self.base_channels}" if named else fingerprint(self.backbone)
+        return torch.from_numpy(frozen_outputs(module.backbone, code, source, device))
 
     def _pretrain(self, network, train_set, settings):
         settings = replace(
@@ -395,6 +420,8 @@ class BaseHyperFusion(BaseEstimator):
         """Encode rows, without targets, by what was learned at the fit."""
         source = self._encoder.open_images(frame, verbose=self.verbose)
         tabular = self._encoder.encode_table(frame, source)
+        if source is not None and self.module_.has_constant_backbone:
+            source = self._maps(self.module_, source, spread_device(self.device, fitted=True))
         return FusionDataset(
             images=source, tabular=None if tabular is None else torch.from_numpy(tabular), dtype=dtype
         )

@@ -85,6 +85,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         base_channels=16,
         dropout=0.2,
         external_layers=None,
+        frozen_layers=None,
         hyper_depth=0,
         hyper_width=32,
         embedding_dim=8,
@@ -94,6 +95,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         pretrain_embedding=0,
         max_epochs=100,
         lr=3e-3,
+        backbone_lr_scale=1.0,
         batch_size=16,
         optimizer="adamw",
         weight_decay=1e-2,
@@ -122,6 +124,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         self.base_channels = base_channels
         self.dropout = dropout
         self.external_layers = external_layers
+        self.frozen_layers = frozen_layers
         self.hyper_depth = hyper_depth
         self.hyper_width = hyper_width
         self.embedding_dim = embedding_dim
@@ -131,6 +134,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         self.pretrain_embedding = pretrain_embedding
         self.max_epochs = max_epochs
         self.lr = lr
+        self.backbone_lr_scale = backbone_lr_scale
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.weight_decay = weight_decay
@@ -295,6 +299,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         base_channels=16,
         dropout=0.2,
         external_layers=None,
+        frozen_layers=None,
         hyper_depth=0,
         hyper_width=32,
         embedding_dim=8,
@@ -304,6 +309,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         pretrain_embedding=0,
         max_epochs=100,
         lr=3e-3,
+        backbone_lr_scale=1.0,
         batch_size=16,
         optimizer="adamw",
         weight_decay=1e-2,
@@ -332,6 +338,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         self.base_channels = base_channels
         self.dropout = dropout
         self.external_layers = external_layers
+        self.frozen_layers = frozen_layers
         self.hyper_depth = hyper_depth
         self.hyper_width = hyper_width
         self.embedding_dim = embedding_dim
@@ -341,6 +348,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         self.pretrain_embedding = pretrain_embedding
         self.max_epochs = max_epochs
         self.lr = lr
+        self.backbone_lr_scale = backbone_lr_scale
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.weight_decay = weight_decay

@@ -38,6 +38,7 @@ PARAMETER_RULES = {
     "base_channels": [Number(int, 1)],
     "dropout": [Number(float, 0, 1, closed="left"), SequenceOf(Number(float, 0, 1, closed="left"))],
     "external_layers": [Nothing(), InstanceOf(str), SequenceOf(InstanceOf(str))],
+    "frozen_layers": [Nothing(), InstanceOf(str), SequenceOf(InstanceOf(str))],
     "hyper_depth": [Number(int, 0)],
     "hyper_width": [Number(int, 1)],
     "embedding_dim": [Number(int, 1)],
@@ -47,6 +48,7 @@ PARAMETER_RULES = {
     "pretrain_embedding": [Number(int, 0)],
     "max_epochs": [Number(int, 1)],
     "lr": [Number(float, 0, closed="neither")],
+    "backbone_lr_scale": [Number(float, 0, closed="neither")],
     "batch_size": [Number(int, 1)],
     "optimizer": [OneOf("adamw", "adam", "sgd"), Callable()],
     "weight_decay": [Number(float, 0)],
@@ -104,6 +106,13 @@ external_layers : str or sequence of str, default=None
     Names or `fnmatch` patterns of the layers whose weights the hypernetwork makes, such as
     ``"backbone.block4.shortcut*"`` or ``"head.*"``; None: the backbone's own choice. With "reverse",
     "head.hidden1" (None) and "head.output" of the network that reads the table.
+frozen_layers : str or sequence of str, default=None
+    Names or patterns, as in `external_layers`, of what is not trained: ``"backbone.*"`` for a pretrained
+    network. It stays in evaluation mode, batch normalisation included. Where it is the whole backbone and
+    nothing in it is external, the backbone's output is computed once per image and kept beside it for all
+    epochs, folds and candidates; ``augmentation`` must then be None. Of a layer that is external, too, the
+    weights stay and the part that the table adds is trained, with ``hyper_init="residual"``: fine-tuning by
+    the table.
 hyper_depth : int, default=0
     Layers of the embedding network. 0 feeds the table straight to the weight generators, which learns from
     fewer subjects; 1, the paper's choice, suits wide tables, since the generators hold a copy of the external
@@ -132,6 +141,8 @@ max_epochs : int, default=100
     Passes over the training rows.
 lr : float, default=3e-3
     Learning rate.
+backbone_lr_scale : float, default=1.0
+    Learning rate of the backbone's own weights, as a multiple of ``lr``; below 1 for fine-tuning.
 batch_size : int, default=16
     Rows per step. It has no influence on predictions.
 optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"

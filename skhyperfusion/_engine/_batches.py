@@ -79,6 +79,10 @@ class FusionDataset(Dataset):
         """Hold all tensors on a device; what is shown of them stays the same."""
         return self._with(**{name: tensor.to(device) for name, tensor in self._tensors.items()})
 
+    def with_images(self, images):
+        """Show the same rows with other images; the tensors are shared, not copied."""
+        return self._with(images=images)
+
     def _with(self, **changed):
         other = copy.copy(self)
         vars(other).update(changed)

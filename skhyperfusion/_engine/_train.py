@@ -90,12 +90,18 @@ class TrainingSettings:
     stage: str
 
 
-def lr_scales(module, scale):
-    """Return what the learning rate of each generating matrix is multiplied by: name -> factor."""
-    return {
+def lr_scales(module, scale, backbone_scale):
+    """Return what the learning rate of parameters is multiplied by: name or pattern -> factor.
+
+    Those of the generating matrices, by `scale`, and those of the backbone's own.
+    """
+    scales = {
         name: 1 / n_read if scale == "auto" else float(scale)
         for name, n_read in module.generator_matrices().items()
     }
+    if module.backbone is not None:
+        scales["backbone.*"] = float(backbone_scale)
+    return scales
 
 
 def train(module, train_set, settings, *, valid_set=None, monitor=None):

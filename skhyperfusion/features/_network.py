@@ -1,13 +1,10 @@
 """What a frozen network makes of images: its map, averaged over positions."""
 
-import copy
-import functools
-import hashlib
-
 import numpy as np
 import torch
 
 from skhyperfusion._engine._device import seeded, spread_device
+from skhyperfusion._engine._frozen import frozen_outputs
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.nn._primary import build_primary
 
@@ -49,7 +46,7 @@ class NetworkFeatures:
                 dropout=0.0,
             )
         self.module_ = primary.backbone.float().eval().requires_grad_(False)
-        self._name = network_name(self.make, self.module_)
+        self._code = fingerprint(self.make)
         self.center_ = self.transform(source).mean(axis=0)
         return self
 
@@ -58,30 +55,5 @@ class NetworkFeatures:
         if not len(source):
             return np.empty((0, len(self.center_)))
         device = spread_device(self.device, fitted=hasattr(self, "center_"))
-        module = self.module_ if device.type == "cpu" else copy.deepcopy(self.module_).to(device)
-        embed = functools.partial(_embed, module, device)
-        return source.derive(embed, self._name).astype(np.float64)
-
-
-@torch.no_grad()
-def _embed(module, device, images):
-    """Return the features (C,) of one row's views (V, C, *S)."""
-    features = module(torch.from_numpy(images).to(device))
-    positions = tuple(range(2, features.ndim))
-    return (features.mean(positions) if positions else features).mean(0).cpu().numpy()
-
-
-def network_name(make, module):
-    """Return a text that tells a network's function from every other's, or None where nothing can.
-
-    It changes with the code that makes the network and with each of its weights.
-    """
-    code = fingerprint(make)
-    if code is None:
-        return None
-    digest = hashlib.sha256(code.encode())
-    for name, value in module.state_dict().items():
-        value = value.detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+        features = frozen_outputs(self.module_, self._code, source, device, pooled=True)
+        return features.astype(np.float64)

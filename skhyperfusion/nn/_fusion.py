@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from skhyperfusion._wording import did_you_mean, quoted
-from skhyperfusion.nn._fusion_base import Setting
+from skhyperfusion.nn._frozen import freeze, is_constant
+from skhyperfusion.nn._fusion_base import Fusion, Setting
 from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._generator import INITIALISATIONS, AffineGenerator
 from skhyperfusion.nn._norm import weighted_rows
@@ -186,6 +187,37 @@ class FusionNetwork(nn.Module):
         # Read back: a backbone that is a single layer may have been replaced.
         self.backbone = parts["backbone"] if primary else None
         self.head = parts["head"] if primary else None
+        self.map_shape = (primary.map_channels, *primary.map_shape) if primary else None
+        self.frozen_modules = self.frozen_parameters = ()
+        self.has_constant_backbone = False
+
+    def freeze(self, patterns):
+        """Freeze the layers that patterns choose, and train all others.
+
+        Frozen layers stay in evaluation mode. Where they are the whole backbone, and no table changes what it
+        does, `has_constant_backbone` is true, and its output (B, *map_shape) may stand for an image.
+
+        Parameters
+        ----------
+        patterns : str, sequence of str or None
+            Names of modules or parameters, or `fnmatch` patterns of them: ``"backbone.*"``.
+        """
+        self.frozen_modules = freeze(self, patterns)
+        conditioned = self.has_named_backbone and type(self.fusion).condition is not Fusion.condition
+        self.has_constant_backbone = (
+            bool(self.frozen_modules)
+            and not conditioned
+            and self.map_shape != self.image_shape
+            and is_constant(self.backbone)
+        )
+        return self.train(self.training)
+
+    def train(self, mode=True):
+        """Set the mode of all layers but the frozen ones, which stay in evaluation mode."""
+        super().train(mode)
+        for name in self.frozen_modules:
+            self.get_submodule(name).eval()
+        return self
 
     def forward(self, image=None, tabular=None, sample_weight=None):
         """Return the outputs (B, n_outputs).
@@ -213,7 +245,9 @@ class FusionNetwork(nn.Module):
         first = next(self.backbone.parameters(), None)
         if first is not None:
             image = image.to(first.dtype)
-        if self.has_named_backbone:
+        if self._is_map(image):
+            map = image if condition is None else condition(image)
+        elif self.has_named_backbone:
             map = self.backbone(image, condition)
         else:
             map = self.backbone(image)
@@ -270,10 +304,14 @@ class FusionNetwork(nn.Module):
             )
         return TabularNetwork(self.fusion.embedding_networks(), n_outputs, like=next(self.parameters()))
 
+    def _is_map(self, image):
+        """Tell whether an image is what a frozen backbone has made of one already."""
+        return self.has_constant_backbone and tuple(image.shape[1:]) == self.map_shape
+
     def _check(self, image, tabular):
         if self.fusion.uses_image:
             shape = None if image is None else tuple(image.shape)
-            if shape is None or shape[1:] != self.image_shape:
+            if shape is None or (shape[1:] != self.image_shape and not self._is_map(image)):
                 wanted = ", ".join(map(str, self.image_shape))
                 raise ValueError(f"The image must have shape (B, {wanted}). Got {shape} instead.")
         if self.fusion.uses_table:
