@@ -502,6 +502,7 @@ class HyperFusionSurvival(BaseHyperFusion):
         base_channels=16,
         dropout=0.2,
         external_layers=None,
+        frozen_layers=None,
         hyper_depth=0,
         hyper_width=32,
         embedding_dim=8,
@@ -511,6 +512,7 @@ class HyperFusionSurvival(BaseHyperFusion):
         pretrain_embedding=0,
         max_epochs=100,
         lr=3e-3,
+        backbone_lr_scale=1.0,
         batch_size=16,
         optimizer="adamw",
         weight_decay=1e-2,
@@ -540,6 +542,7 @@ class HyperFusionSurvival(BaseHyperFusion):
         self.base_channels = base_channels
         self.dropout = dropout
         self.external_layers = external_layers
+        self.frozen_layers = frozen_layers
         self.hyper_depth = hyper_depth
         self.hyper_width = hyper_width
         self.embedding_dim = embedding_dim
@@ -549,6 +552,7 @@ class HyperFusionSurvival(BaseHyperFusion):
         self.pretrain_embedding = pretrain_embedding
         self.max_epochs = max_epochs
         self.lr = lr
+        self.backbone_lr_scale = backbone_lr_scale
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.weight_decay = weight_decay
