@@ -19,8 +19,8 @@ import joblib
 import numpy as np
 
 
-def fingerprint(function: Callable) -> str | None:
-    """Return a text that changes with all that decides what `function` returns, or None.
+def fingerprint(function: Callable | tuple) -> str | None:
+    """Return a text that changes with all that decides what `function` (or several) returns, or None.
 
     A function is known by its bytecode, its defaults, what it has captured, and the globals that it reads,
     those of the functions it calls included; not by its name, so that an edited function does not find what

@@ -198,6 +198,29 @@ def test_memory_when_a_loader_has_little_leaves_the_others_images(scans, logged)
     assert logged.count == 4
 
 
+def test_image_cache_when_anything_is_put_keeps_every_bound():
+    hypothesis = pytest.importorskip("hypothesis")
+    st = hypothesis.strategies
+    puts = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 30), st.sampled_from([0, 40, 80, 200])))
+
+    @hypothesis.settings(deadline=None, max_examples=100, derandomize=True, database=None)
+    @hypothesis.given(puts)
+    def check(puts):
+        cache, sizes = ImageCache(), {}
+        for key, n_values, bound in puts:
+            cache.put(str(key), decoded(n_values), bound)
+            if 4 * n_values <= bound:
+                sizes[str(key)] = n_values, bound
+                assert cache.get(str(key)) is not None
+            kept = {k: (n, b) for k, (n, b) in sizes.items() if cache.get(k) is not None}
+            assert all(cache.get(k).image.size == n for k, (n, _) in kept.items())
+            for limit in (40, 80, 200):
+                assert sum(4 * n for n, b in kept.values() if b <= limit) <= limit
+            assert cache.nbytes == sum(4 * n for n, _ in kept.values())
+
+    check()
+
+
 def test_image_cache_when_bounds_differ_keeps_each():
     cache = ImageCache()
     for i in range(10):
@@ -590,3 +613,30 @@ def test_disk_when_reader_has_no_header_opens_without_decoding(tmp_path, as_colu
     finally:
         _readers._readers.pop(".slow", None)
         _suffixes._registered.discard(".slow")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_images_when_a_reader_or_its_header_is_replaced_are_read_anew(tmp_path, as_column, on_disk):
+    from skhyperfusion._table import _suffixes
+    from skhyperfusion.images import register_reader
+    from skhyperfusion.images._formats import _readers
+
+    lock = threading.Lock()  # such a reader cannot be told from others
+    (tmp_path / "a.mine").touch()
+    loader = ImageLoader(intensity=None, cache_dir=tmp_path / "cache" if on_disk else None)
+    try:
+        for n, header in ((1, None), (2, None), (2, lambda path: (5, 6, 7)), (3, lambda path: (6, 5, 7))):
+            shape = (5, 6, 7) if header is None else header("")
+            for held in (None, lock):
+
+                def reader(path, n=n, shape=shape, held=held):
+                    return np.full(shape, n, np.float32)
+
+                register_reader(".mine", reader, header=header)
+                stack = loader.open(as_column(tmp_path / "a.mine")).stack()
+                np.testing.assert_array_equal(stack, np.full((1, 1, 1, *shape), n))
+    finally:
+        _readers._readers.pop(".mine", None)
+        _suffixes._registered.discard(".mine")
+    if on_disk:
+        assert cache_info(tmp_path / "cache")["disk_images"] == 4

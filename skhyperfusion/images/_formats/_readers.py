@@ -24,13 +24,14 @@ class Reader:
     """How files of one suffix are read.
 
     `header` tells shape and affine without decoding voxels; None where only decoding tells. `token` names
-    the reader in cache keys, so that another reader's images are never taken for its own. `takes_folders`: a
+    the reader in cache keys, so that another reader's images are never taken for its own; None where it
+    cannot be told from others, and shares its images with none. `takes_folders`: a
     user's reader may want a folder (Zarr); of ours only that for DICOM does.
     """
 
     read: Callable[[str], Any]
     header: Callable[[str], RawHeader] | None
-    token: str
+    token: str | None
     takes_folders: bool = True
 
 
@@ -68,7 +69,7 @@ def register_reader(suffix: str, reader: Callable[[str], Any], *, header: Callab
         raise TypeError(f"The reader for {suffix!r} must be callable, reader(path). Got {reader!r}.")
     if header is not None and not callable(header):
         raise TypeError(f"The header function for {suffix!r} must be callable or None. Got {header!r}.")
-    _readers[suffix] = Reader(reader, header, fingerprint(reader))
+    _readers[suffix] = Reader(reader, header, fingerprint((reader, header)))
     register_image_suffix(suffix)
 
 
