@@ -1,6 +1,17 @@
-"""What a fitted network attends to: which of its layers matter."""
+"""What a fitted model attends to: its layers, the columns of its table, and how the one changes the other."""
 
+from skhyperfusion.inspection._attribution import tabular_attribution
 from skhyperfusion.inspection._layer_display import LayerSensitivityDisplay
 from skhyperfusion.inspection._layer_sensitivity import layer_sensitivity
+from skhyperfusion.inspection._profile import conditioning_profile
+from skhyperfusion.inspection._profile_display import ConditioningDisplay
+from skhyperfusion.inspection._training_display import TrainingDisplay
 
-__all__ = ["LayerSensitivityDisplay", "layer_sensitivity"]
+__all__ = [
+    "ConditioningDisplay",
+    "LayerSensitivityDisplay",
+    "TrainingDisplay",
+    "conditioning_profile",
+    "layer_sensitivity",
+    "tabular_attribution",
+]
