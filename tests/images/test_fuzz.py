@@ -20,8 +20,8 @@ from skhyperfusion.images._cache._memory import CACHE
 
 pydicom = pytest.importorskip("pydicom")
 tifffile = pytest.importorskip("tifffile")
-from pydicom import uid
-from pydicom.encaps import encapsulate
+uid = pytest.importorskip("pydicom.uid")
+encapsulate = pytest.importorskip("pydicom.encaps").encapsulate
 
 LIMIT = 40_000  # voxels; an image beyond it must be refused before it is decoded
 N_FILES, N_MUTATIONS = 24, 420  # more than 10,000 damaged files together
