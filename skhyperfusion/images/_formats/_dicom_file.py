@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any
+import struct
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from skhyperfusion.images._formats._raw import BadImage, RawHeader
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _RTDOSE = "1.2.840.10008.5.1.4.1.1.481.2"
+# The markers of a JPEG that tell its size: all kinds of coding, and JPEG-LS.
+_STARTS_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _GREY, _PALETTE = ("MONOCHROME1", "MONOCHROME2"), "PALETTE COLOR"
 
 
@@ -46,7 +50,8 @@ def open_dicom(path: str, *, pixels: bool = False) -> Any:
     """Return the data set of a file that holds an image; without `pixels` all but these."""
     pydicom = import_optional("pydicom", "Reading DICOM", extra="dicom")
     # Archives of before 1993 have no preamble: what comes out is judged by its elements.
-    dataset = pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
+    with open(path, "rb") as file:
+        dataset = pydicom.dcmread(_Bounded(file), stop_before_pixels=not pixels, force=True)
     if _is_directory(dataset):
         raise BadImage("is a DICOMDIR, a list of files: it holds no image. Name the folder of one series.")
     if "Rows" not in dataset and len(dataset.group_dataset(0x0008)) == 0 and not is_dicom(path):
@@ -67,6 +72,19 @@ def open_dicom(path: str, *, pixels: bool = False) -> Any:
         dataset.file_meta.TransferSyntaxUID = _uncompressed(pydicom.uid, *dataset.original_encoding)
     _check(dataset)
     return dataset
+
+
+class _Bounded:
+    """A file that is never asked for more bytes than it has: a damaged length would allocate gigabytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+        self.name, self.tell, self.seek, self.close = file.name, file.tell, file.seek, file.close
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if size is None or size < 0 else min(size, left))
 
 
 def _is_directory(dataset: Any) -> bool:
@@ -164,7 +182,9 @@ def group(dataset: Any, frame: int, keyword: str) -> Any:
 def _positions(dataset: Any, count: int) -> np.ndarray:
     if dataset.get("SOPClassUID") == _RTDOSE or dataset.get("GridFrameOffsetVector"):
         return _dose_positions(dataset, count)
-    places = [group(dataset, i, "PlanePositionSequence") for i in range(count)]
+    # As many groups as there are, never as many as the header says: that may be any number.
+    n_groups = len(dataset.get("PerFrameFunctionalGroupsSequence") or ())
+    places = [group(dataset, i, "PlanePositionSequence") for i in range(min(count, n_groups))]
     positions = [None if item is None else numbers(item, "ImagePositionPatient", 3) for item in places]
     told = [position for position in positions if position is not None]
     if len(told) != count:
@@ -253,6 +273,8 @@ def _stored(dataset: Any) -> np.ndarray:
     if not decoder.is_available:
         raise BadImage(f"is a DICOM file packed as {syntax.name!r}, which {_missing(decoder)}.")
     _check_pixels(dataset)
+    if syntax.is_encapsulated:
+        _check_packed_sizes(dataset)
     try:
         voxels, told = decoder.as_array(dataset)
     except ValueError as error:
@@ -274,6 +296,37 @@ def _stored(dataset: Any) -> np.ndarray:
         raise BadImage(f"is a DICOM file with colours {kind!r}, which are not turned to RGB. Convert it.")
     colours = 1 if int(dataset.get("SamplesPerPixel") or 1) == 1 else 3
     return voxels.reshape(n_frames(dataset), dataset.Rows, dataset.Columns, *((3,) if colours == 3 else ()))
+
+
+def _check_packed_sizes(dataset: Any) -> None:
+    """Refuse frames that unpack to another size than the header's: their decoders would allocate it."""
+    from pydicom.encaps import generate_frames
+
+    wanted = (int(dataset.Columns), int(dataset.Rows))
+    for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames(dataset)):
+        found = _packed_size(frame)
+        if found is not None and found != wanted:
+            raise BadImage(
+                f"is a DICOM file whose header says {wanted[0]} x {wanted[1]} pixels, and whose packed frame "
+                f"has {found[0]} x {found[1]}. It is damaged: restore it, or drop the row."
+            )
+
+
+def _packed_size(frame: bytes) -> tuple[int, int] | None:
+    """Return columns and rows as a JPEG, JPEG-LS or JPEG 2000 stream tells them; None for anything else."""
+    if frame[:4] == b"\xff\x4f\xff\x51":
+        right, bottom, left, top = struct.unpack(">4I", frame[8:24])
+        return right - left, bottom - top
+    place = 2 if frame[:2] == b"\xff\xd8" else len(frame)
+    while place + 9 <= len(frame):
+        if frame[place] != 0xFF:
+            return None
+        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4], "big")
+        if marker in _STARTS_OF_FRAME:
+            rows, columns = struct.unpack(">2H", frame[place + 5 : place + 9])
+            return columns, rows
+        place += 2 + length
+    return None
 
 
 def _missing(decoder: Any) -> str:

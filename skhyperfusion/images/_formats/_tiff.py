@@ -55,7 +55,7 @@ def read_tiff_header(path: str) -> tuple[tuple[int, ...], int]:
         tags = ImageFileDirectory_v2(start + (file.read(8) if big else b""))
         file.seek(tags.next)
         tags.load(file)
-    check_pages(2 if tags.next else 1, tags.get(270))
+    check_pages(2 if tags.next else int(tags.get(32997, 1)), tags.get(270))  # slices of one page: ImageDepth
     _check(int(tags.get(262, 1)), set(np.atleast_1d(tags.get(339, 1)).tolist()))
     extra = np.atleast_1d(tags.get(338, ())).tolist()
     n_channels = int(tags.get(277, 1)) - sum(kind in _ALPHA for kind in extra)
