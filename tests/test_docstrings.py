@@ -21,7 +21,8 @@ def public():
     modules = [skhyperfusion] + [import_module(name) for name in names if "._" not in name]
     found = {getattr(module, name) for module in modules for name in getattr(module, "__all__", ())}
     documented = [one for one in found if inspect.isclass(one) or inspect.isfunction(one)]
-    return {f"{one.__module__}.{one.__qualname__}": one for one in documented}
+    by_name = {f"{one.__module__}.{one.__qualname__}": one for one in documented}
+    return dict(sorted(by_name.items()))  # the workers of a parallel run must list the same tests
 
 
 def section(documented, name):
