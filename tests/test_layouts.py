@@ -96,7 +96,6 @@ def _own(in_channels, spatial_dims):
         ({"backbone": _own}, False),
         ({"fusion": "tabular"}, False),
     ],
-    ids=str,
 )
 def test_channels_come_last_for_large_volumes_of_wide_named_backbones(settings, suited):
     assert suits_channels_last(_network(**settings)) == suited
