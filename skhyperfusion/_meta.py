@@ -19,6 +19,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import sklearn
+from pandas.api.types import is_bool_dtype
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils import Bunch, get_tags
@@ -63,8 +64,8 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
     cv : int, splitter, iterable of (train, test) or None
         A number (None: 5) gives balanced folds: stratified by class as scikit-learn's `StratifiedKFold`;
         where the target is no class, every fold gets its share of each part of the target's range, and of
-        times to an event its share of rows that had it. With groups, these stay whole. Nothing is shuffled.
-        All else splits as it likes.
+        times to an event its share of rows that had it and of the range of their times. With groups, these
+        stay whole. Nothing is shuffled. All else splits as it likes.
     X : table (n_samples, n_features)
         Rows.
     y : array (n_samples,) or (n_samples, n_outputs)
@@ -100,9 +101,12 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
         splits = splitter.split(X, y, **without_none(groups=groups), **split_params)
         return [(np.asarray(train), np.asarray(test)) for train, test in splits]
     n_folds = 5 if cv is None else int(cv)
+    if isinstance(y, pd.DataFrame) and y.shape[1] == 2 and is_bool_dtype(y.dtypes.iloc[0]):
+        y = y.to_records(index=False)
     fields = getattr(getattr(y, "dtype", None), "names", None)
     if fields is not None:  # event and time
-        y, classifier = y[fields[0]], True
+        labels = y[fields[0]] if labels is None else labels
+        y, classifier = y[fields[1]], False
     if n_folds < 2:
         raise ValueError(
             f"cv={cv} is no number of folds. Pass 2 or more, a splitter, or a list of (train, test)."

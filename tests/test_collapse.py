@@ -61,7 +61,9 @@ def test_small_differences_between_rows_are_no_collapse():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        model = _estimator(HyperFusionRegressor, callbacks=[FaintOutputs()]).fit(ROWS, ROWS[:, 0])
+        model = _estimator(HyperFusionRegressor, callbacks=[FaintOutputs()]).fit(
+            ROWS, ROWS[:, 0] + ROWS[:, 1]
+        )
     assert 0 < np.ptp(model.predict(ROWS)) < 1e-4
 
 

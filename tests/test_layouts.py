@@ -10,7 +10,7 @@ import torch
 
 from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._predict import predict_outputs
-from skhyperfusion._engine._train import train
+from skhyperfusion._engine._train import TrainingSettings, train
 from skhyperfusion.nn import ExternalConv, FusionNetwork, _external
 from skhyperfusion.nn._backbones import ResidualBackbone
 from skhyperfusion.nn._layout import lay_out, lay_out_images, suits_channels_last
@@ -149,6 +149,29 @@ class Watching(torch.nn.Module):
         return self.conv(image)
 
 
+SETTINGS = TrainingSettings(
+    loss="cross_entropy",
+    n_classes=2,
+    max_epochs=1,
+    batch_size=16,
+    lr=3e-3,
+    lr_scales={},
+    optimizer="adamw",
+    weight_decay=1e-2,
+    lr_schedule="cosine",
+    patience=15,
+    callbacks=(),
+    net_params={},
+    augmentation=None,
+    device=torch.device("cpu"),
+    precision="float32",
+    compile=False,
+    seed=0,
+    verbose=0,
+    stage="epoch",
+)
+
+
 def _rows(images, n_rows):
     return FusionDataset(
         images=images,
@@ -165,9 +188,7 @@ def test_backbone_of_a_user_gets_plain_images_and_keeps_its_kernels(n_channels, 
     kernel = network.backbone.conv.weight.stride()
     network.backbone.seen.clear()
     images = torch.randn(4, 1, *shape, n_channels).movedim(-1, 2)  # as pictures are read
-    trained = train(
-        network, _rows(images, 4), valid_set=_rows(images, 4), task="classification", max_epochs=1
-    )
+    trained = train(network, _rows(images, 4), SETTINGS, valid_set=_rows(images, 4))
     module = trained.net.module_
     predict_outputs(module, _rows(images, 4), device=torch.device("cpu"), batch_size=2)
     assert module.backbone.seen == {((n_channels, *shape), torch.empty(n_channels, *shape).stride())}
@@ -184,7 +205,7 @@ def test_training_and_prediction_lay_images_out_by_one_rule(shape, last, monkeyp
 
     monkeypatch.setattr(ResidualBackbone, "forward", look)
     images = torch.randn(4, 1, 1, *shape)
-    trained = train(_network(shape), _rows(images, 4), task="classification", max_epochs=1)
+    trained = train(_network(shape), _rows(images, 4), SETTINGS)
     predict_outputs(trained.net.module_, _rows(images, 4), device=torch.device("cpu"), batch_size=2)
     assert seen == {(True, last), (False, last)}
     kernel = trained.net.module_.backbone.block4.conv2.weight

@@ -15,7 +15,13 @@ from sklearn.utils import estimator_checks
 from table_checks import TABLE_CHECKS, TRANSFORMER_CHECKS, Study
 
 import skhyperfusion
-from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader, TabularPreprocessor
+from skhyperfusion import (
+    HyperFusionClassifier,
+    HyperFusionRegressor,
+    HyperFusionSurvival,
+    ImageLoader,
+    TabularPreprocessor,
+)
 from skhyperfusion.images import cache_info, clear_cache
 
 TINY = {
@@ -39,6 +45,8 @@ def public_estimators():
 def tiny(cls):
     """An instance that fits in a moment; one that combines estimators gets tiny ones to combine."""
     member = HyperFusionRegressor if issubclass(cls, RegressorMixin) else HyperFusionClassifier
+    if "Survival" in cls.__name__:
+        member = HyperFusionSurvival
     known = TINY | {
         # Four hidden units, as one channel has them, are all shut for FiLM with this seed.
         "estimators": [

@@ -45,6 +45,9 @@ _DRAWN_HERE = {
 }
 
 
+_OF_THE_COMPILER = [*inspect.signature(torch.compile).parameters][1:]
+
+
 def check_net_params(net_params, owner):
     """Raise ValueError where settings of the skorch net are not the user's to set, or none that it has."""
     for name in net_params:
@@ -69,10 +72,8 @@ def _names_like(name):
     """Return the settings that there are, of the same part of the net where `name` says which."""
     own = [*inspect.signature(NeuralNet.__init__).parameters][1:]
     loader = [*inspect.signature(DataLoader.__init__).parameters][2:]
-    compiler = [*inspect.signature(torch.compile).parameters][1:]
-    nested = [f"{part}__{n}" for part in ("iterator_train", "iterator_valid") for n in loader] + [
-        f"compile__{n}" for n in compiler
-    ]
+    nested = [f"{part}__{n}" for part in ("iterator_train", "iterator_valid") for n in loader]
+    nested += [f"compile__{n}" for n in _OF_THE_COMPILER]
     return [n for n in own if n not in ("module", "kwargs")] + nested
 
 

@@ -79,6 +79,9 @@ class Encoder:
             return items if type(value) is list else {TAG: "tuple", "items": items}
         if type(value) is dict:
             return self._dict(value, where)
+        if type(value) in (set, frozenset):
+            items = [self.encode(item, where) for item in sorted(value, key=repr)]
+            return {TAG: type(value).__name__, "items": items}
         if id(value) in self._places:
             return {TAG: "again", "number": self._places[id(value)]}
         number = self._places[id(value)] = len(self._places)
@@ -263,6 +266,8 @@ class Decoder:
     _KINDS = {  # noqa: RUF012
         "float": _float,
         "tuple": lambda self, node: tuple(self.decode(item) for item in node["items"]),
+        "set": lambda self, node: {self.decode(item) for item in node["items"]},
+        "frozenset": lambda self, node: frozenset(self.decode(item) for item in node["items"]),
         "dict": lambda self, node: {self.decode(key): self.decode(item) for key, item in node["pairs"]},
         "scalar": _scalar,
         "array": _array,

@@ -19,8 +19,12 @@ from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._engine._net import FusionNet
 from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival
 from skhyperfusion._survival import SurvivalTarget
+from skhyperfusion._table._missing import MissingValues
+from skhyperfusion._table._notation import Notation
+from skhyperfusion._table._numbers import NumberReader
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._table._schema import TableSchema
+from skhyperfusion._table._seen import SeenValues
 from skhyperfusion._target import LabelTarget, ValueTarget
 from skhyperfusion._wording import show
 from skhyperfusion.brain_age._bias import AgeBias
@@ -187,6 +191,10 @@ OURS = {
     "RowEncoder": Plain(RowEncoder),
     "ImageLoader": Plain(ImageLoader, dropped=FOLDERS),
     "ImageSpec": Plain(ImageSpec),
+    "MissingValues": Plain(MissingValues),
+    "Notation": Plain(Notation),
+    "NumberReader": Plain(NumberReader),
+    "SeenValues": Plain(SeenValues),
     "TableSchema": Plain(TableSchema),
     "TabularPreprocessor": Plain(TabularPreprocessor),
     "FoldEnsembleClassifier": Plain(FoldEnsembleClassifier),
