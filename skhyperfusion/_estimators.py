@@ -278,7 +278,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
     >>> import numpy as np, pandas as pd
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame({"scan": list(rng.normal(size=(40, 8, 8))), "weight": rng.normal(70, 8, size=40)})
-    >>> y = X["weight"] / 2
+    >>> y = X["weight"] / 2 + rng.normal(size=40)
     >>> regressor = HyperFusionRegressor(base_channels=4, max_epochs=20, random_state=0).fit(X, y)
     >>> regressor.predict(X.head(3)).shape
     (3,)

@@ -76,10 +76,10 @@ def baseline_regressor(method="pca", *, image_columns="auto", image_loader=None,
     >>> from sklearn.model_selection import GridSearchCV
     >>> from skhyperfusion.datasets import make_brain_cohort
     >>> from skhyperfusion.features import baseline_regressor
-    >>> cohort = make_brain_cohort(30, shape=(8, 8, 8), task="age", random_state=0)
+    >>> cohort = make_brain_cohort(60, shape=(8, 8, 8), task="age", random_state=0)
     >>> search = GridSearchCV(baseline_regressor(), {"imagefeatures__n_components": [2, 5]}, cv=3)
     >>> search.fit(cohort.data, cohort.target).predict(cohort.data).shape
-    (30,)
+    (60,)
     """
     # Without a scoring, scikit-learn 1.9's RidgeCV asks itself without end where metadata routing is on, as
     # inside `compare_estimators`. This one chooses the same strength.

@@ -60,7 +60,8 @@ def tabular_attribution(estimator, X, *, columns=None, background=None, n_permut
     >>> from skhyperfusion import HyperFusionRegressor
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame({"scan": list(rng.normal(size=(30, 8, 8))), "weight": rng.normal(70, 8, 30)})
-    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=20, random_state=0).fit(X, X["weight"] / 2 + rng.normal(size=len(X)))
+    >>> y = X["weight"] / 2 + rng.normal(size=len(X))
+    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=20, random_state=0).fit(X, y)
     >>> found = tabular_attribution(model, X.head(3), background=X, n_permutations=4, random_state=0)
     >>> found.values.shape, bool(np.allclose(found.baseline + found.values.sum(axis=1), found.prediction))
     ((3, 1, 1), True)

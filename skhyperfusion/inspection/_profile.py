@@ -61,7 +61,8 @@ def conditioning_profile(estimator, X, column, *, grid=None, n_grid=20):
     >>> from skhyperfusion import HyperFusionRegressor
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame({"scan": list(rng.normal(size=(30, 8, 8))), "weight": rng.normal(70, 8, 30)})
-    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=30, random_state=0).fit(X, X["weight"] / 2 + rng.normal(size=len(X)))
+    >>> y = X["weight"] / 2 + rng.normal(size=len(X))
+    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=30, random_state=0).fit(X, y)
     >>> profile = conditioning_profile(model, X, "weight", grid=[60, 80])
     >>> profile.values.shape, bool(profile.mean[1, 0] > profile.mean[0, 0])
     ((30, 2, 1), True)

@@ -36,7 +36,8 @@ class ConditioningDisplay:
     >>> from skhyperfusion import HyperFusionRegressor
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame({"scan": list(rng.normal(size=(20, 8, 8))), "weight": rng.normal(70, 8, 20)})
-    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=1, random_state=0).fit(X, X["weight"] / 2 + rng.normal(size=len(X)))
+    >>> y = X["weight"] / 2 + rng.normal(size=len(X))
+    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=1, random_state=0).fit(X, y)
     >>> display = ConditioningDisplay.from_estimator(model, X, "weight")
     >>> display.ax_.get_xlabel()
     'weight'

@@ -52,7 +52,8 @@ def model_card(estimator, X=None, y=None, *, scores=None):
     >>> from skhyperfusion import HyperFusionRegressor
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame({"scan": list(rng.normal(size=(20, 8, 8))), "weight": rng.normal(70, 8, 20)})
-    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=2).fit(X, X["weight"] / 2 + rng.normal(size=len(X)))
+    >>> y = X["weight"] / 2 + rng.normal(size=len(X))
+    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=2).fit(X, y)
     >>> for line in model_card(model, X).splitlines()[:5]:
     ...     print(line)
     # HyperFusionRegressor
