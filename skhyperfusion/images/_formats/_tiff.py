@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 from collections.abc import Iterator
@@ -87,7 +88,9 @@ def _tifffile() -> Any:
 
 @contextmanager
 def _page(path: str) -> Iterator[Any]:
-    with _tifffile().TiffFile(path) as file:
+    with open(path, "rb") as opened:
+        content = io.BytesIO(opened.read())  # from memory no damaged length can ask for more than there is
+    with _tifffile().TiffFile(content) as file:
         page = file.pages.first
         if page.dtype is None or page.axes not in ("YX", "YXS", "SYX"):
             raise BadImage(
