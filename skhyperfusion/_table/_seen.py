@@ -31,7 +31,9 @@ class SeenValues:
         told = ((~np.isnan(values)).sum(axis=0) >= _FEWEST_NUMBERS) & (high > low)
         reach = np.where(told, _MARGIN * (high - low), np.inf)
         self._low, self._high = low - reach, high + reach
-        self._categories = {name: set(table[name].dropna()) for name in categorical}
+        seen = {name: set(table[name].dropna()) for name in categorical}
+        # A column of one category says hardly anything, and a rare second one is no oversight.
+        self._categories = {name: values for name, values in seen.items() if len(values) > 1}
         self._has_empty_rows = bool(table.isna().all(axis=1).any())
 
     def tell(self, table, teller):
