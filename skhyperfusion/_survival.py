@@ -85,8 +85,8 @@ def _events(event, index, numbers=False):
     cells = values.astype(object)
     allowed = [isinstance(cell, bool | np.bool_) or (numbers and cell in (0, 1)) for cell in cells]
     wrong = np.flatnonzero(~np.array(allowed, dtype=bool))
-    if wrong.size or not numbers:
-        row = wrong[0] if wrong.size else 0
+    if wrong.size:
+        row = wrong[0]
         raise ValueError(
             f"The event of row {show(index[row])} is {show(cells[row])}, which is neither True nor False. "
             "Make y by survival_target(event, time), with True or 1 where the event was seen."

@@ -3,15 +3,14 @@
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from skhyperfusion._rules import OneOf
 from skhyperfusion._target import check_labels, check_values
-from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
+from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble, row_names
 from skhyperfusion.ensemble._rules import VOTING, combine
 
 
@@ -178,7 +177,7 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
             )
 
     def _check_target(self, X, y):
-        y = check_labels(y, _row_names(X), name=type(self).__name__)
+        y = check_labels(y, row_names(X), name=type(self).__name__)
         self.classes_ = np.unique(y)
         return y
 
@@ -309,9 +308,5 @@ class FoldEnsembleRegressor(RegressorMixin, BaseFoldEnsemble):
         return tags
 
     def _check_target(self, X, y):
-        y = check_values(y, _row_names(X), name=type(self).__name__)
+        y = check_values(y, row_names(X), name=type(self).__name__)
         return y if get_tags(self.estimator).target_tags.multi_output else column_or_1d(y, warn=True)
-
-
-def _row_names(X):
-    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))

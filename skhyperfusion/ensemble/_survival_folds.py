@@ -1,8 +1,7 @@
 """One survival model per fold of the training rows, whose curves are averaged."""
 
 import numpy as np
-import pandas as pd
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._survival import (
     SurvivalCurve,
@@ -11,7 +10,7 @@ from skhyperfusion._survival import (
     mean_time,
     survival_target,
 )
-from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
+from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble, row_names
 
 
 class FoldEnsembleSurvival(BaseFoldEnsemble):
@@ -159,11 +158,11 @@ class FoldEnsembleSurvival(BaseFoldEnsemble):
         float
             .5 by chance, 1 if risks are in the order of the times.
         """
-        values = check_survival(y, _row_names(X), name=f"{type(self).__name__}.score")
+        values = check_survival(y, row_names(X), name=f"{type(self).__name__}.score")
         return concordance_index(values[:, 0], values[:, 1], self.predict(X))
 
     def _check_target(self, X, y):
-        values = check_survival(y, _row_names(X), name=type(self).__name__)
+        values = check_survival(y, row_names(X), name=type(self).__name__)
         return survival_target(values[:, 0].astype(bool), values[:, 1])
 
     def _averaged(self, X):
@@ -177,7 +176,3 @@ class FoldEnsembleSurvival(BaseFoldEnsemble):
         functions = np.empty(len(curves), dtype=object)
         functions[:] = [SurvivalCurve(self.unique_times_, curve, start, rule) for curve in curves]
         return functions
-
-
-def _row_names(X):
-    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))

@@ -169,6 +169,8 @@ def test_data_frame_of_two_columns_is_a_target(lives):
     frame = pd.DataFrame({"died": y["event"], "years": y["time"]}, index=X.index)
     expected = HyperFusionSurvival(**SMALL).fit(X, y).predict(X)
     np.testing.assert_array_equal(HyperFusionSurvival(**SMALL).fit(X, frame).predict(X), expected)
+    objects = frame.astype({"died": object})
+    np.testing.assert_array_equal(HyperFusionSurvival(**SMALL).fit(X, objects).predict(X), expected)
 
 
 def test_weight_of_zero_leaves_a_row_out(lives):
