@@ -178,11 +178,13 @@ class BaseHyperFusion(BaseEstimator):
             on_no_image="ignore" if self.fusion == "tabular" else "tabular",
         )
         if roles.group is not None:
-            if rows.groups is not None:
+            groups = group_codes(rows.frame[roles.group])
+            if rows.groups is not None and (groups != group_codes(rows.groups)).any():
                 raise ValueError(
-                    f"{name} got both group_column={self.group_column!r} and groups=: pass one of them."
+                    f"{name} got group_column={self.group_column!r} and groups= that put the rows into other "
+                    "groups: pass one of them."
                 )
-            rows = replace(rows, groups=group_codes(rows.frame[roles.group]))
+            rows = replace(rows, groups=groups)
         return roles, rows
 
     def _effective_fusion(self, roles, n_features):

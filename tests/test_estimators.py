@@ -280,8 +280,17 @@ def test_groups_and_group_column_hold_out_the_same_subjects(arrays):
     assert by_column.tabular_columns_ == ["dose", "noise"]
     assert by_argument.history_["valid_loss"].tolist() == by_column.history_["valid_loss"].tolist()
     assert by_argument.history_["valid_loss"].tolist() != by_row.history_["valid_loss"].tolist()
-    with pytest.raises(ValueError, match=r"group_column='subject' and groups="):
-        small(group_column="subject").fit(X.assign(subject=subject), y, groups=subject)
+
+
+def test_groups_and_group_column_together_must_agree(arrays):
+    X, y, _ = arrays
+    subject = np.arange(len(X)) // 2
+    params = {"early_stopping": True, "validation_fraction": 0.3, "group_column": "subject"}
+    alone = small(**params).fit(X.assign(subject=subject), y)
+    both = small(**params).fit(X.assign(subject=subject), y, groups=[f"s{n}" for n in subject])
+    assert both.history_["valid_loss"].tolist() == alone.history_["valid_loss"].tolist()
+    with pytest.raises(ValueError, match=r"group_column='subject' and groups= that put the rows into other"):
+        small(**params).fit(X.assign(subject=subject), y, groups=np.arange(len(X)))
 
 
 # Weights of rows and classes
