@@ -1,5 +1,6 @@
 """A table's row -> embedding."""
 
+import dataclasses
 import itertools
 
 from torch import nn
@@ -66,3 +67,28 @@ class EmbeddingNetwork(nn.Module):
                 f"Got {tuple(tabular.shape)} instead."
             )
         return self.layers(tabular)
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingFactory:
+    """Make embedding networks of the same depth and width, one for each input that a fusion embeds.
+
+    Parameters
+    ----------
+    depth, width, embedding_dim : int
+        See `EmbeddingNetwork`.
+    """
+
+    depth: int
+    width: int
+    embedding_dim: int
+
+    def __call__(self, n_inputs, *, normalize=False):
+        """Return a fresh network for so many inputs."""
+        return EmbeddingNetwork(n_inputs, **dataclasses.asdict(self), normalize=normalize)
+
+    def without_bottleneck(self):
+        """Return the factory of networks of at least one layer, the last no narrower than the others."""
+        return dataclasses.replace(
+            self, depth=max(1, self.depth), embedding_dim=max(self.embedding_dim, self.width)
+        )

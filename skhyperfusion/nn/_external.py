@@ -101,7 +101,6 @@ class ExternalLinear(nn.Module):
 
     def is_product(self, weight_shape):
         """Return True: a matrix product, whose rounding depends on the rows beside one."""
-        del weight_shape
         return True
 
 

@@ -1,11 +1,13 @@
 """Turn chosen layers of any module into external ones."""
 
 import fnmatch
+import functools
 
 import torch
 from torch import nn
 
 from skhyperfusion._wording import did_you_mean, quoted
+from skhyperfusion.nn._embedding import EmbeddingNetwork
 from skhyperfusion.nn._external import ExternalConv, ExternalLinear
 from skhyperfusion.nn._generator import AffineGenerator
 from skhyperfusion.nn._hypernetwork import Hypernetwork, Slot, look_up
@@ -83,7 +85,7 @@ def externalize(
     init : {'principled', 'residual'}, default='principled'
         See `AffineGenerator`. 'residual' keeps the (pretrained) weights as the generators' constant part.
     normalize : bool, default=False
-        Normalise the embedding; see `Hypernetwork`.
+        Normalise the embedding; see `EmbeddingNetwork`.
 
     Returns
     -------
@@ -109,6 +111,15 @@ def externalize(
     ...     net(torch.ones(2, 1, 8, 8)).shape
     torch.Size([2, 1])
     """
+    make_embedding = functools.partial(
+        EmbeddingNetwork, n_tabular_features,
+        depth=depth, width=width, embedding_dim=embedding_dim, normalize=normalize,
+    )  # fmt: skip
+    return externalize_by(make_embedding, module, patterns, shared_embedding=shared_embedding, init=init)
+
+
+def externalize_by(make_embedding, module, patterns, *, shared_embedding, init):
+    """Do as `externalize`, with embedding networks that ``make_embedding()`` returns."""
     names = resolve_layers(module, patterns)
     layers = {name: module.get_submodule(name) for name in names}
     relu_follows = {name: _relu_follows(module, name) for name in names}
@@ -124,11 +135,7 @@ def externalize(
         )
 
     slots = [Slot(name) for name in names]
-    hypernetwork = Hypernetwork(
-        slots, make_generator, n_tabular_features,
-        depth=depth, width=width, embedding_dim=embedding_dim, shared_embedding=shared_embedding,
-        normalize=normalize,
-    )  # fmt: skip
+    hypernetwork = Hypernetwork(slots, make_generator, make_embedding, shared_embedding=shared_embedding)
     for slot in slots:
         _replace(module, layers[slot.name], slot)
     return hypernetwork

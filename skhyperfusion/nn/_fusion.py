@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from skhyperfusion._wording import did_you_mean, quoted
+from skhyperfusion.nn._embedding import EmbeddingFactory
 from skhyperfusion.nn._frozen import freeze, is_constant
 from skhyperfusion.nn._fusion_base import Fusion, Setting
 from skhyperfusion.nn._fusions import FUSIONS
@@ -170,9 +171,7 @@ class FusionNetwork(nn.Module):
             task=task,
             map_channels=primary.map_channels if primary else None,
             map_shape=primary.map_shape if primary else (),
-            depth=hyper_depth,
-            width=hyper_width,
-            embedding_dim=embedding_dim,
+            make_embedding=EmbeddingFactory(hyper_depth, hyper_width, embedding_dim),
             shared_embedding=shared_embedding,
             init=hyper_init,
             dropout=dropout if isinstance(dropout, numbers.Real) else tuple(dropout)[-1],

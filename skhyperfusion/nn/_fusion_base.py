@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from skhyperfusion.nn._embedding import EmbeddingFactory
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -15,9 +17,7 @@ class Setting:
     task: str
     map_channels: int | None
     map_shape: tuple[int, ...]
-    depth: int
-    width: int
-    embedding_dim: int
+    make_embedding: EmbeddingFactory
     shared_embedding: bool
     init: str
     dropout: float
@@ -45,21 +45,19 @@ class Fusion(nn.Module):
 
     def attach(self, parts):
         """Change the finished primary network, a ModuleDict of backbone and head; return layer names."""
-        del parts
         return ()
 
     def supply(self, primary, image, tabular):
         """Return the context to run the primary network in."""
-        del primary, image, tabular
         return nullcontext()
 
     def condition(self, tabular):
         """Return what to do to the map inside or behind the backbone: a callable, or None."""
-        del tabular
+        return None
 
     def joined(self, tabular):
         """Return what the head is to read beside the map: (B, T), or None."""
-        del tabular
+        return None
 
     def features(self, primary, image, tabular):
         """Return the input of the last layer."""
@@ -70,8 +68,7 @@ class Fusion(nn.Module):
         return primary.head.output(features)
 
     def initialize(self, tabular, sample_weight):
-        """Fit scales to the training table."""
-        del tabular, sample_weight
+        """Fit scales to the training table, where a fusion has any."""
 
     def embedding_networks(self):
         """Return the networks that can be trained on the table alone."""

@@ -3,6 +3,7 @@
 A further fusion is a subclass of `Fusion` and a line in `FUSIONS`.
 """
 
+import functools
 import math
 
 import torch
@@ -10,8 +11,7 @@ from torch import nn
 
 from skhyperfusion.nn._attention import TabAttention
 from skhyperfusion.nn._conditioning import DAFT, FiLM
-from skhyperfusion.nn._embedding import EmbeddingNetwork
-from skhyperfusion.nn._externalize import externalize
+from skhyperfusion.nn._externalize import externalize_by
 from skhyperfusion.nn._fusion_base import Fusion
 from skhyperfusion.nn._head import Head
 from skhyperfusion.nn._norm import measure_statistics
@@ -84,18 +84,14 @@ class TabAttentionFusion(Fusion):
         return lambda h: self.attention(h, tabular)
 
 
-def _externalize(setting, module, default, n_inputs, **settings):
+def _externalize(setting, module, default, n_inputs, *, normalize=False):
     """Externalise the chosen layers of `module`, for a hypernetwork of `n_inputs` inputs."""
-    return externalize(
+    return externalize_by(
+        functools.partial(setting.make_embedding, n_inputs, normalize=normalize),
         module,
         default if setting.external_layers is None else setting.external_layers,
-        n_tabular_features=n_inputs,
-        depth=setting.depth,
-        width=setting.width,
-        embedding_dim=setting.embedding_dim,
         shared_embedding=setting.shared_embedding,
         init=setting.init,
-        **settings,
     )
 
 
@@ -112,7 +108,6 @@ class HyperFusion(Fusion):
 
     def supply(self, primary, image, tabular):
         """Return the context in which the external layers use these rows' weights."""
-        del primary, image
         return self.hypernetwork.supply(tabular)
 
     def initialize(self, tabular, sample_weight):
@@ -137,7 +132,7 @@ class ReverseFusion(Fusion):
         setting = self.setting
         return Head(
             setting.n_tabular_features, setting.n_outputs,
-            hidden_sizes=(setting.width,), dropout=(0.0, setting.dropout),
+            hidden_sizes=(setting.make_embedding.width,), dropout=(0.0, setting.dropout),
         )  # fmt: skip
 
     def attach(self, parts):
@@ -149,13 +144,11 @@ class ReverseFusion(Fusion):
 
     def supply(self, primary, image, tabular):
         """Return the context in which the external layers use these images' weights."""
-        del tabular
         map = primary.image_map(image)
         return self.hypernetwork.supply(map.flatten(2).mean(2) if map.ndim > 2 else map)
 
     def features(self, primary, image, tabular):
         """Return the hidden layer of the network that reads the table."""
-        del image
         return primary.head.features(tabular.to(next(self.parameters()).dtype))
 
 
@@ -170,23 +163,16 @@ class TabularFusion(Fusion):
 
     def __init__(self, setting):
         super().__init__(setting)
-        self.embedding = EmbeddingNetwork(
-            setting.n_tabular_features,
-            depth=max(1, setting.depth),
-            width=setting.width,
-            embedding_dim=max(setting.embedding_dim, setting.width),
-        )
+        self.embedding = setting.make_embedding.without_bottleneck()(setting.n_tabular_features)
         self.dropout = nn.Dropout(setting.dropout)
         self.last = nn.Linear(self.embedding.embedding_dim, setting.n_outputs)
 
     def features(self, primary, image, tabular):
         """Return the embedding."""
-        del primary, image
         return self.dropout(self.embedding(tabular.to(self.last.weight.dtype)))
 
     def output(self, primary, features):
         """Return the outputs."""
-        del primary
         return self.last(features)
 
     def initialize(self, tabular, sample_weight):

@@ -5,7 +5,6 @@ import threading
 import torch
 from torch import nn
 
-from skhyperfusion.nn._embedding import EmbeddingNetwork
 from skhyperfusion.nn._norm import measure_statistics
 
 
@@ -69,14 +68,12 @@ class Hypernetwork(nn.Module):
         One for each external layer.
     make_generator : callable
         ``(slot, embedding_dim) -> AffineGenerator``.
-    n_tabular_features : int
-    depth, width, embedding_dim : int
-        The embedding network's; see `EmbeddingNetwork`.
+    make_embedding : callable
+        ``() -> EmbeddingNetwork``. Where `initialize` cannot measure the input, such as the features that
+        another network learns, one that normalises: the generators as they are drawn first fit embeddings of
+        mean square 1.
     shared_embedding : bool, default=True
         One embedding network for all layers, or one for each.
-    normalize : bool, default=False
-        See `EmbeddingNetwork`; for an input on which `initialize` cannot measure, such as the features that
-        another network learns: the generators as they are drawn first fit embeddings of mean square 1.
 
     Attributes
     ----------
@@ -102,18 +99,12 @@ class Hypernetwork(nn.Module):
     torch.Size([6, 1])
     """
 
-    def __init__(
-        self, slots, make_generator, n_tabular_features, *, depth=1, width=32, embedding_dim=8,
-        shared_embedding=True, normalize=False,
-    ):  # fmt: skip
+    def __init__(self, slots, make_generator, make_embedding, *, shared_embedding=True):
         super().__init__()
         self.slots = tuple(slots)
         self.shared_embedding = shared_embedding
         self.embeddings = nn.ModuleList(
-            EmbeddingNetwork(
-                n_tabular_features, depth=depth, width=width, embedding_dim=embedding_dim, normalize=normalize
-            )
-            for _ in range(1 if shared_embedding else len(self.slots))
+            make_embedding() for _ in range(1 if shared_embedding else len(self.slots))
         )
         dim = self.embeddings[0].embedding_dim
         self.generators = nn.ModuleList(make_generator(slot, dim) for slot in self.slots)
