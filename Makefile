@@ -1,22 +1,23 @@
 # `make demo` and `make test` set up everything that they need in .venv; nothing is installed by hand.
 PYTHON ?= python3.11
-VENV := .venv
-BIN := $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
+VENV ?= .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo
 SLOW ?= not slow
 
-.PHONY: demo test test-all test-neighbours lint format bench bench-scores docs clean
+.PHONY: demo test test-all test-newest test-neighbours dist lint format bench bench-scores docs clean
 
 # What the demo needs: the package itself and a plot.
-$(DEMO_STAMP): setup.py pyproject.toml constraints.txt
+$(DEMO_STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[plot]"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[plot]"
 	@touch $@
 
 $(STAMP): $(DEMO_STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,plot]"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[test,plot]"
 	@touch $@
 
 demo: $(DEMO_STAMP)  ## cross-validate HyperFusion beside its baselines on generated data
@@ -28,8 +29,16 @@ test: lint  ## lint, import contracts, tests
 test-all: SLOW := slow or not slow
 test-all: test
 
+# Only torch keeps its pin, since its newest build pulls gigabytes.
+build/constraints-newest.txt: constraints.txt
+	@mkdir -p build
+	@grep '^torch==' constraints.txt > $@
+
+test-newest: build/constraints-newest.txt  ## the suite on the newest versions of all else, in .venv-newest
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=build/constraints-newest.txt
+
 $(VENV)/.neighbours: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,plot,medical,neighbours]"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[test,plot,medical,neighbours]"
 	@touch $@
 
 test-neighbours: $(VENV)/.neighbours  ## Optuna, MAPIE, imbalanced-learn, skrub, accelerate, MONAI, torchio
@@ -61,11 +70,21 @@ bench-scores: $(STAMP)  ## the scores that README states: hours; the real data o
 	-$(BIN)/python benchmarks/fusion_table.py --data pad
 
 $(VENV)/.docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[docs]"
 	@touch $@
+
+dist: $(STAMP)  ## sdist and wheel in dist/, checked, and the wheel tried in an environment of its own
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[release]"
+	rm -rf dist build/smoke
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/smoke
+	$(subst $(VENV),build/smoke,$(BIN))/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	$(subst $(VENV),build/smoke,$(BIN))/python -m pip install --quiet --constraint $(CONSTRAINTS) dist/*.whl
+	cd build && smoke/$(notdir $(BIN))/python ../tests/smoke.py
 
 docs: $(VENV)/.docs  ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .venv-newest build dist *.egg-info

@@ -1,13 +1,16 @@
-"""What setup.py asks for is pinned, and what tests may lack is in one of its groups."""
+"""What pyproject.toml asks for is pinned, and what tests may lack is in one of its groups."""
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import skhyperfusion
+
 ROOT = Path(__file__).parent.parent
-SETUP = (ROOT / "setup.py").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 # Where a module's name is another.
 DISTRIBUTIONS = {"imblearn": "imbalanced-learn", "distributed": "dask", "sksurv": "scikit-survival"}
@@ -18,18 +21,7 @@ def plain(name):
 
 
 def groups():
-    tree = ast.parse(SETUP)
-    extras = next(
-        node.value for node in tree.body if getattr(node, "targets", None) and _names(node, "EXTRAS")
-    )
-    call = next(
-        node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "install_requires"
-    )
-    return {"needed": ast.literal_eval(call.value), **ast.literal_eval(extras)}
-
-
-def _names(node, name):
-    return getattr(node.targets[0], "id", None) == name
+    return {"needed": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 
 
 @pytest.mark.parametrize("group", groups())
@@ -75,3 +67,18 @@ def test_every_extra_that_a_message_names_installs_the_package():
         assert package in [plain(one) for one in groups()[extra]], (
             f"{file}: {extra!r} does not install {package}"
         )
+
+
+def test_version_stands_in_one_place_and_the_citation_agrees():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert PROJECT["dynamic"] == ["version"]
+    assert re.search(r"^version: (\S+)$", citation, re.MULTILINE)[1] == skhyperfusion.__version__
+
+
+def test_source_distribution_is_told_to_hold_what_a_packager_needs():
+    manifest = (ROOT / "MANIFEST.in").read_text(encoding="utf-8")
+    for name in ["benchmarks", "docs", "examples", "tests", ".ci"]:
+        assert f"graft {name}\n" in manifest
+        assert (ROOT / name).is_dir()
+    for name in re.search(r"^include (.+)$", manifest, re.MULTILINE)[1].split():
+        assert list(ROOT.glob(name)), f"MANIFEST.in names {name}, which is not there"
