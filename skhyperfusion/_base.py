@@ -1,4 +1,4 @@
-"""What the two estimators share: from a table with images to a trained network, and back to predictions."""
+"""What the estimators share: from a table with images to a trained network, and back to predictions."""
 
 import copy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The parameters that both estimators share: what each may be, and what its documentation says."""
+"""The parameters that the estimators share: what each may be, and what its documentation says."""
 
 import torch
 

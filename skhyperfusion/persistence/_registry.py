@@ -17,8 +17,9 @@ from sklearn.utils import Bunch
 
 from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._engine._net import FusionNet
-from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival
+from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor
 from skhyperfusion._survival import SurvivalTarget
+from skhyperfusion._survival_estimator import HyperFusionSurvival
 from skhyperfusion._table._missing import MissingValues
 from skhyperfusion._table._notation import Notation
 from skhyperfusion._table._numbers import NumberReader

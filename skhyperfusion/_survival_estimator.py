@@ -1,0 +1,282 @@
+"""The third estimator: the time to an event, from the same network as the other two."""
+
+import functools
+from typing import ClassVar
+
+import numpy as np
+
+from skhyperfusion._base import BaseHyperFusion
+from skhyperfusion._parameters import document
+from skhyperfusion._rules import Number, OneOf
+from skhyperfusion._survival import SurvivalCurve, SurvivalTarget, check_survival, concordance_index
+from skhyperfusion._table._cells import object_array
+from skhyperfusion._table._frames import as_frame
+
+
+@functools.partial(
+    document,
+    task_training="""\
+loss : {"discrete", "cox"}, default="discrete"
+    "discrete": the network gives the hazard in each of some intervals of time, so any curve of survival; it
+    does not depend on the batch. "cox": the logarithm of a risk that is proportional at all times, by the
+    partial likelihood with Efron's ties over the batch and the last risks of all other training rows.
+n_intervals : int or "auto", default="auto"
+    Intervals of "discrete", cut at quantiles of the training rows' event times. "auto": the square root of
+    the number of events, 2 to 30.""",
+)
+class HyperFusionSurvival(BaseHyperFusion):
+    """Predict the time to an event from rows of a table that hold images beside ordinary values.
+
+    A hypernetwork reads the ordinary values of a row and generates some of the weights of the network
+    that reads its image. Rows that were left before the event (censored) count as long as they were seen.
+
+    Parameters
+    ----------
+    {data}
+    {network}
+    {training}
+    {machine}
+
+    Attributes
+    ----------
+    unique_times_ : ndarray (n_times,)
+        Times at which curves are known: the ends of the intervals, or with ``loss="cox"`` the distinct times
+        of events in the training rows.
+    {attributes}
+
+    See Also
+    --------
+    survival_target : Makes y of two columns.
+
+    Notes
+    -----
+    ``monitor`` is "loss" or "concordance", or a scorer that asks for `predict`. Early stopping holds out rows
+    with and without events in equal shares.
+
+    The survival of several views of an image is averaged; with ``loss="cox"`` the logarithm of the risk.
+
+    References
+    ----------
+    Gensheimer, Narasimhan, "A scalable discrete-time survival model for neural networks", PeerJ 7, 2019.
+
+    Kvamme, Borgan, "Continuous and discrete-time survival prediction with neural networks", Lifetime Data
+    Analysis 27, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skhyperfusion import HyperFusionSurvival, survival_target
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"scan": list(rng.normal(size=(40, 8, 8))), "age": rng.normal(70, 8, size=40)})
+    >>> years = rng.exponential(np.exp((75 - X["age"]) / 8))
+    >>> y = survival_target(event=years < 4, time=np.minimum(years, 4))
+    >>> model = HyperFusionSurvival(base_channels=2, max_epochs=20, random_state=0).fit(X, y)
+    >>> curve = model.predict_survival_function(X.head(1))[0]
+    >>> bool(0 < curve(1.0)[0] < 1), bool(model.score(X, y) > 0.6)
+    (True, True)
+    """
+
+    _own_rules: ClassVar = {
+        "loss": [OneOf("discrete", "cox")],
+        "n_intervals": [OneOf("auto"), Number(int, 1)],
+    }
+
+    def __init__(
+        self,
+        *,
+        image_columns="auto",
+        image_loader=None,
+        tabular_preprocessor="default",
+        group_column=None,
+        augmentation="shift",
+        fusion="hyper",
+        backbone="resnet",
+        base_channels=16,
+        dropout=0.2,
+        external_layers=None,
+        frozen_layers=None,
+        hyper_depth=0,
+        hyper_width=32,
+        embedding_dim=8,
+        shared_embedding=True,
+        hyper_init="principled",
+        hyper_lr_scale="auto",
+        pretrain_embedding=0,
+        max_epochs=100,
+        lr=3e-3,
+        backbone_lr_scale=1.0,
+        batch_size=16,
+        optimizer="adamw",
+        weight_decay=1e-2,
+        lr_schedule="cosine",
+        loss="discrete",
+        n_intervals="auto",
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=15,
+        monitor="loss",
+        callbacks=None,
+        net_params=None,
+        warm_start=False,
+        device="auto",
+        precision="auto",
+        compile=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.image_columns = image_columns
+        self.image_loader = image_loader
+        self.tabular_preprocessor = tabular_preprocessor
+        self.group_column = group_column
+        self.augmentation = augmentation
+        self.fusion = fusion
+        self.backbone = backbone
+        self.base_channels = base_channels
+        self.dropout = dropout
+        self.external_layers = external_layers
+        self.frozen_layers = frozen_layers
+        self.hyper_depth = hyper_depth
+        self.hyper_width = hyper_width
+        self.embedding_dim = embedding_dim
+        self.shared_embedding = shared_embedding
+        self.hyper_init = hyper_init
+        self.hyper_lr_scale = hyper_lr_scale
+        self.pretrain_embedding = pretrain_embedding
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.backbone_lr_scale = backbone_lr_scale
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.lr_schedule = lr_schedule
+        self.loss = loss
+        self.n_intervals = n_intervals
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.monitor = monitor
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the preprocessor, the hypernetwork and the network that reads the image.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Columns of images and of ordinary values, which may have gaps.
+        y : structured array (n_samples,) or DataFrame (n_samples, 2)
+            First whether the event was seen (bool), second the time, by position; see `survival_target`.
+        sample_weight : array (n_samples,), default=None
+            Weights of the rows in the loss; a row of weight zero is left out.
+        groups : array (n_samples,), default=None
+            Subjects: the rows of one stay on one side of the internal validation split.
+
+        Returns
+        -------
+        HyperFusionSurvival
+            This estimator, fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, a column, an image, an event or a time is not as it should be; the message names
+            it.
+        KeyboardInterrupt
+            After Ctrl-C; the estimator is then fitted with the best epoch so far, if one was finished.
+        """
+        return self._fit(X, y, sample_weight, groups)
+
+    def predict(self, X):
+        """Predict the risk: the higher, the sooner the event.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`; the columns may stand in another order.
+
+        Returns
+        -------
+        ndarray (n_samples,)
+            With ``loss="discrete"`` minus the mean time without the event up to the last of
+            ``unique_times_``, in the unit of y; with "cox" the logarithm of the risk.
+        """
+        outputs = self._outputs(X)
+        return self._target.risk(outputs)
+
+    def predict_survival_function(self, X, return_array=False):
+        """Predict the probability to have had no event, over time.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+        return_array : bool, default=False
+            Return a matrix in place of functions.
+
+        Returns
+        -------
+        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
+            Functions of time, known from 0 to the last of ``unique_times_``: with ``loss="discrete"`` the
+            hazard is constant between the times, with "cox" the curve is a step function. Or their values at
+            ``unique_times_``.
+        """
+        outputs = self._outputs(X)
+        survival = self._target.survival(outputs)
+        return survival if return_array else self._curves(survival, 1.0)
+
+    def predict_cumulative_hazard_function(self, X, return_array=False):
+        """Predict the cumulative hazard over time, minus the logarithm of the survival.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+        return_array : bool, default=False
+            Return a matrix in place of functions.
+
+        Returns
+        -------
+        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
+            As of `predict_survival_function`.
+        """
+        outputs = self._outputs(X)
+        hazard = -np.log(self._target.survival(outputs))
+        return hazard if return_array else self._curves(hazard, 0.0)
+
+    def score(self, X, y):
+        """Return Harrell's concordance of the predicted risks.
+
+        Parameters
+        ----------
+        X : DataFrame or array (n_samples, n_features)
+            Rows as in `fit`.
+        y : structured array (n_samples,) or DataFrame (n_samples, 2)
+            As in `fit`.
+
+        Returns
+        -------
+        float
+            .5 by chance, 1 if risks are in the order of the times.
+        """
+        frame = as_frame(X)
+        values = check_survival(y, frame.index, name=f"{type(self).__name__}.score")
+        return concordance_index(values[:, 0], values[:, 1], self.predict(X))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def _new_target(self):
+        return SurvivalTarget(type(self).__name__, loss=self.loss, n_intervals=self.n_intervals)
+
+    def _curves(self, values, start):
+        rule = self._target.interpolation
+        return object_array([SurvivalCurve(self.unique_times_, row, start, rule) for row in values])
