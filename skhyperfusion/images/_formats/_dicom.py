@@ -13,15 +13,15 @@ import numpy as np
 from skhyperfusion._wording import quoted, show
 from skhyperfusion.images._formats._content import absent, is_text, mislabelled
 from skhyperfusion.images._formats._dicom_file import (
-    decode,
     is_dicom,
-    layout,
     n_channels,
     n_frames,
     open_dicom,
     photometric,
 )
 from skhyperfusion.images._formats._dicom_geometry import direction, numbers, pixel_spacing, place_frames
+from skhyperfusion.images._formats._dicom_layout import layout
+from skhyperfusion.images._formats._dicom_values import decode
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, unreadable
 
 # What makes several images of one place, from the commonest.
