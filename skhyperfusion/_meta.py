@@ -48,6 +48,11 @@ def take_over_tags(tags, estimator):
     return tags
 
 
+def row_names(X):
+    """Return the names of the rows of X, for messages."""
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))
+
+
 # --- The folds of a number ---------------------------------------------------------------------------------
 
 

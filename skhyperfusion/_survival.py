@@ -1,9 +1,10 @@
-"""Time to event: what y is, curves of survival, and how well risks order the times."""
+"""Time to event: what y is, what follows from a network's outputs, and how well risks order the times."""
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from skhyperfusion._curves import mean_time
 from skhyperfusion._target import Target
 from skhyperfusion._wording import did_you_mean, listing, show
 
@@ -249,39 +250,10 @@ class SurvivalTarget(Target):
     def survival(self, outputs):
         """Return the survival at `times` (n, K) of outputs by view (n, V, K); the views' is averaged."""
         if self.loss == "cox":
-            return np.exp(-np.exp(outputs.mean(axis=1)) * self.baseline)
-        # 1 - hazard as expit(-logit): near one it would be rounded away.
-        return np.cumprod(np.maximum(expit(-outputs), np.finfo(float).tiny), axis=2).mean(axis=1)
-
-
-def mean_time(times, survival, interpolation):
-    """Return the mean time without the event up to the last time: the area under curves.
-
-    Parameters
-    ----------
-    times : ndarray (K,)
-        At which they are known, rising.
-    survival : ndarray (n, K)
-        Their values there.
-    interpolation : {"step", "hazard"}
-        How they go on between, see `SurvivalCurve`.
-
-    Returns
-    -------
-    ndarray (n,)
-
-    Examples
-    --------
-    >>> mean_time(np.array([1.0, 2.0]), np.array([[0.5, 0.5]]), "step")
-    array([1.5])
-    """
-    first = np.column_stack([np.ones(len(survival)), survival[:, :-1]])
-    height = first
-    if interpolation == "hazard":
-        fall = np.log(first) - np.log(survival)
-        falls = fall > 1e-8
-        height = np.where(falls, (first - survival) / np.where(falls, fall, 1.0), first)
-    return (height * np.diff(times, prepend=0.0)).sum(axis=1)
+            survival = np.exp(-np.exp(outputs.mean(axis=1)) * self.baseline)
+        else:  # 1 - hazard as expit(-logit): near one it would be rounded away
+            survival = np.cumprod(expit(-outputs), axis=2).mean(axis=1)
+        return np.maximum(survival, np.finfo(float).tiny)  # so that its logarithm is a number
 
 
 class SurvivalPredictions:
@@ -340,65 +312,3 @@ def concordance_index(event, time, risk):
     if not pairs:
         raise ValueError("There is no pair of rows of which one is known to have had its event first.")
     return float(concordant / pairs)
-
-
-class SurvivalCurve:
-    """A curve over time: of the probability to have had no event, or of the cumulative hazard.
-
-    Parameters
-    ----------
-    x : ndarray (K,)
-        Times at which it is known, rising.
-    y : ndarray (K,)
-        Its values there.
-    start : float
-        Its value at time 0: one for survival, zero for a cumulative hazard.
-    interpolation : {"step", "hazard"}
-        Between the times: "step" keeps the value of the last one; "hazard" has a constant hazard, so that the
-        cumulative hazard is a straight line, and survival falls as an exponential.
-
-    Attributes
-    ----------
-    domain : tuple of float
-        From 0 to the last time.
-
-    Examples
-    --------
-    >>> curve = SurvivalCurve(np.array([1.0, 2.0]), np.array([0.5, 0.25]), 1.0, "hazard")
-    >>> curve([0.0, 1.0, 2.0]), curve.domain
-    (array([1.  , 0.5 , 0.25]), (0.0, 2.0))
-    """
-
-    def __init__(self, x, y, start, interpolation):
-        self.x = x
-        self.y = y
-        self.start = start
-        self.interpolation = interpolation
-
-    @property
-    def domain(self):
-        """First and last time that the curve is known at."""
-        return 0.0, float(self.x[-1])
-
-    def __call__(self, time):
-        """Return the values at some times.
-
-        Raises
-        ------
-        ValueError
-            If a time is outside the domain.
-        """
-        time = np.atleast_1d(np.asarray(time, dtype=np.float64))
-        outside = ~((time >= 0) & (time <= self.x[-1]))
-        if outside.any():
-            raise ValueError(
-                f"The curve is known from 0 to {self.x[-1]:g}, the last event that was learned from. Got "
-                f"{listing(time[outside].tolist(), noun='time')} outside of it."
-            )
-        if self.interpolation == "step":
-            values = np.concatenate([[self.start], self.y])
-            return values[np.searchsorted(self.x, time, side="right")]
-        is_survival = self.start == 1
-        hazard = -np.log(self.y) if is_survival else self.y
-        between = np.interp(time, np.concatenate([[0.0], self.x]), np.concatenate([[0.0], hazard]))
-        return np.exp(-between) if is_survival else between

@@ -3,14 +3,11 @@
 import functools
 from typing import ClassVar
 
-import numpy as np
-
 from skhyperfusion._base import BaseHyperFusion
 from skhyperfusion._parameters import document
 from skhyperfusion._rules import Number, OneOf
-from skhyperfusion._survival import SurvivalCurve, SurvivalTarget, check_survival, concordance_index
-from skhyperfusion._table._cells import object_array
-from skhyperfusion._table._frames import as_frame
+from skhyperfusion._survival import SurvivalTarget
+from skhyperfusion._survival_mixin import SurvivalMixin
 
 
 @functools.partial(
@@ -24,7 +21,7 @@ n_intervals : int or "auto", default="auto"
     Intervals of "discrete", cut at quantiles of the training rows' event times. "auto": the square root of
     the number of events, 2 to 30.""",
 )
-class HyperFusionSurvival(BaseHyperFusion):
+class HyperFusionSurvival(SurvivalMixin, BaseHyperFusion):
     """Predict the time to an event from rows of a table that hold images beside ordinary values.
 
     A hypernetwork reads the ordinary values of a row and generates some of the weights of the network
@@ -72,7 +69,7 @@ class HyperFusionSurvival(BaseHyperFusion):
     >>> y = survival_target(event=years < 4, time=np.minimum(years, 4))
     >>> model = HyperFusionSurvival(base_channels=2, max_epochs=20, random_state=0).fit(X, y)
     >>> curve = model.predict_survival_function(X.head(1))[0]
-    >>> bool(0 < curve(1.0)[0] < 1), bool(model.score(X, y) > 0.6)
+    >>> bool(0 < curve(1.0) < 1), bool(model.score(X, y) > 0.6)
     (True, True)
     """
 
@@ -210,65 +207,6 @@ class HyperFusionSurvival(BaseHyperFusion):
         outputs = self._outputs(X)
         return self._target.risk(outputs)
 
-    def predict_survival_function(self, X, return_array=False):
-        """Predict the probability to have had no event, over time.
-
-        Parameters
-        ----------
-        X : DataFrame or array (n_samples, n_features)
-            Rows as in `fit`.
-        return_array : bool, default=False
-            Return a matrix in place of functions.
-
-        Returns
-        -------
-        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
-            Functions of time, known from 0 to the last of ``unique_times_``: with ``loss="discrete"`` the
-            hazard is constant between the times, with "cox" the curve is a step function. Or their values at
-            ``unique_times_``.
-        """
-        outputs = self._outputs(X)
-        survival = self._target.survival(outputs)
-        return survival if return_array else self._curves(survival, 1.0)
-
-    def predict_cumulative_hazard_function(self, X, return_array=False):
-        """Predict the cumulative hazard over time, minus the logarithm of the survival.
-
-        Parameters
-        ----------
-        X : DataFrame or array (n_samples, n_features)
-            Rows as in `fit`.
-        return_array : bool, default=False
-            Return a matrix in place of functions.
-
-        Returns
-        -------
-        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
-            As of `predict_survival_function`.
-        """
-        outputs = self._outputs(X)
-        hazard = -np.log(self._target.survival(outputs))
-        return hazard if return_array else self._curves(hazard, 0.0)
-
-    def score(self, X, y):
-        """Return Harrell's concordance of the predicted risks.
-
-        Parameters
-        ----------
-        X : DataFrame or array (n_samples, n_features)
-            Rows as in `fit`.
-        y : structured array (n_samples,) or DataFrame (n_samples, 2)
-            As in `fit`.
-
-        Returns
-        -------
-        float
-            .5 by chance, 1 if risks are in the order of the times.
-        """
-        frame = as_frame(X)
-        values = check_survival(y, frame.index, name=f"{type(self).__name__}.score")
-        return concordance_index(values[:, 0], values[:, 1], self.predict(X))
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
@@ -277,6 +215,6 @@ class HyperFusionSurvival(BaseHyperFusion):
     def _new_target(self):
         return SurvivalTarget(type(self).__name__, loss=self.loss, n_intervals=self.n_intervals)
 
-    def _curves(self, values, start):
-        rule = self._target.interpolation
-        return object_array([SurvivalCurve(self.unique_times_, row, start, rule) for row in values])
+    def _survival(self, X):
+        outputs = self._outputs(X)
+        return self._target.survival(outputs), self._target.interpolation

@@ -3,18 +3,24 @@
 import warnings
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
 from sklearn.utils import indexable
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import (
     _check_sample_weight,
-    _num_samples,
     check_is_fitted,
     column_or_1d,
 )
 
-from skhyperfusion._meta import fit_rows, make_folds, make_router, route_fit, run_fits, take_over_tags
+from skhyperfusion._meta import (
+    fit_rows,
+    make_folds,
+    make_router,
+    route_fit,
+    row_names,
+    run_fits,
+    take_over_tags,
+)
 from skhyperfusion._rules import Boolean, HasMethods, Number, check_parameters
 from skhyperfusion._target import check_values
 from skhyperfusion.brain_age._bias import fit_age_bias
@@ -131,8 +137,7 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             "verbose": [Number(int, 0), Boolean()],
         }
         check_parameters(self, rules)
-        rows = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))
-        y = column_or_1d(check_values(y, rows, name=type(self).__name__), warn=True)
+        y = column_or_1d(check_values(y, row_names(X), name=type(self).__name__), warn=True)
         X, y, groups = indexable(X, y, groups)
         weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
         routed = route_fit(

@@ -4,12 +4,11 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 import sklearn
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
-from sklearn.utils.validation import _check_sample_weight, _num_samples
+from sklearn.utils.validation import _check_sample_weight
 
 from skhyperfusion._meta import (
     fit_rows,
@@ -145,8 +144,3 @@ def _fit_and_score(estimator, X, y, split, scorer, scoring, routed):
         return fitted, np.nan
     (score,) = score_rows(fitted, X, y, test, train, scorer, scoring, routed.score).values()
     return fitted, score
-
-
-def row_names(X):
-    """Return the names of the rows of X, for messages."""
-    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))

@@ -8,9 +8,10 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from skhyperfusion._meta import row_names
 from skhyperfusion._rules import OneOf
 from skhyperfusion._target import check_labels, check_values
-from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble, row_names
+from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
 from skhyperfusion.ensemble._rules import VOTING, combine
 
 

@@ -3,17 +3,14 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skhyperfusion._survival import (
-    SurvivalCurve,
-    check_survival,
-    concordance_index,
-    mean_time,
-    survival_target,
-)
-from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble, row_names
+from skhyperfusion._curves import mean_time
+from skhyperfusion._meta import row_names
+from skhyperfusion._survival import check_survival, survival_target
+from skhyperfusion._survival_mixin import SurvivalMixin
+from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
 
 
-class FoldEnsembleSurvival(BaseFoldEnsemble):
+class FoldEnsembleSurvival(SurvivalMixin, BaseFoldEnsemble):
     """Fit a survival model once per fold, and average the curves that the models give.
 
     Curves of survival are averaged, not risks: those of different models have no common scale.
@@ -58,7 +55,7 @@ class FoldEnsembleSurvival(BaseFoldEnsemble):
     >>> model = HyperFusionSurvival(fusion="tabular", max_epochs=5, random_state=0)
     >>> ensemble = FoldEnsembleSurvival(model, cv=3).fit(X, y)
     >>> ensemble.predict_survival_function(X[:2])[0](0.0)
-    array([1.])
+    np.float64(1.0)
     """
 
     def __init__(self, estimator, *, cv=5, n_best=None, scoring=None, n_jobs=None, verbose=0):
@@ -103,76 +100,15 @@ class FoldEnsembleSurvival(BaseFoldEnsemble):
         ndarray (n_samples,)
             In the unit of y; the higher, the sooner.
         """
-        curves, rule = self._averaged(X)
+        curves, rule = self._survival(X)
         return -mean_time(self.unique_times_, curves, rule)
-
-    def predict_survival_function(self, X, return_array=False):
-        """Predict the probability to have had no event: the mean of the models' curves.
-
-        Parameters
-        ----------
-        X : DataFrame or array (n_samples, n_features)
-            Rows as in `fit`.
-        return_array : bool, default=False
-            Return a matrix in place of functions.
-
-        Returns
-        -------
-        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
-            Functions of time, or their values at ``unique_times_``.
-        """
-        curves, rule = self._averaged(X)
-        return curves if return_array else self._functions(curves, 1.0, rule)
-
-    def predict_cumulative_hazard_function(self, X, return_array=False):
-        """Predict the cumulative hazard, minus the logarithm of the averaged survival.
-
-        Parameters
-        ----------
-        X : DataFrame or array (n_samples, n_features)
-            Rows as in `fit`.
-        return_array : bool, default=False
-            Return a matrix in place of functions.
-
-        Returns
-        -------
-        ndarray (n_samples,) of SurvivalCurve, or ndarray (n_samples, n_times)
-            As of `predict_survival_function`.
-        """
-        curves, rule = self._averaged(X)
-        hazards = -np.log(curves)
-        return hazards if return_array else self._functions(hazards, 0.0, rule)
-
-    def score(self, X, y):
-        """Return Harrell's concordance of the predicted risks.
-
-        Parameters
-        ----------
-        X : DataFrame or array (n_samples, n_features)
-            Rows as in `fit`.
-        y : structured array (n_samples,) or DataFrame (n_samples, 2)
-            As in `fit`.
-
-        Returns
-        -------
-        float
-            .5 by chance, 1 if risks are in the order of the times.
-        """
-        values = check_survival(y, row_names(X), name=f"{type(self).__name__}.score")
-        return concordance_index(values[:, 0], values[:, 1], self.predict(X))
 
     def _check_target(self, X, y):
         values = check_survival(y, row_names(X), name=type(self).__name__)
         return survival_target(values[:, 0].astype(bool), values[:, 1])
 
-    def _averaged(self, X):
-        """Mean of the models' survival at ``unique_times_`` (n, n_times), and how it goes on between."""
+    def _survival(self, X):
         check_is_fitted(self)
         functions = [model.predict_survival_function(X) for model in self.estimators_]
-        curves = np.mean([[curve(self.unique_times_) for curve in rows] for rows in functions], axis=0)
-        return curves, getattr(functions[0][0], "interpolation", "step")
-
-    def _functions(self, curves, start, rule):
-        functions = np.empty(len(curves), dtype=object)
-        functions[:] = [SurvivalCurve(self.unique_times_, curve, start, rule) for curve in curves]
-        return functions
+        survival = np.mean([[curve(self.unique_times_) for curve in rows] for rows in functions], axis=0)
+        return survival, getattr(functions[0][0], "interpolation", "step")

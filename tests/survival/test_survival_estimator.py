@@ -10,8 +10,9 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from skhyperfusion import HyperFusionSurvival, TabularPreprocessor, survival_target
+from skhyperfusion._curves import SurvivalCurve
 from skhyperfusion._parameters import FUSIONS
-from skhyperfusion._survival import SurvivalCurve, concordance_index
+from skhyperfusion._survival import concordance_index
 from skhyperfusion.inspection import layer_sensitivity
 from skhyperfusion.model_selection import compare_estimators
 from skhyperfusion.persistence import load_model
@@ -47,7 +48,7 @@ def test_curves_of_every_fusion_are_curves(fusion, loss, lives):
     assert (np.diff(survival, axis=1) <= 0).all()
     np.testing.assert_allclose(hazard, -np.log(survival))
     curve = model.predict_survival_function(X)[0]
-    assert curve(0.0)[0] == 1
+    assert curve(0.0) == 1
     assert curve.domain == (0.0, model.unique_times_[-1])
     np.testing.assert_allclose(curve(model.unique_times_), survival[0])
     np.testing.assert_allclose(model.predict_cumulative_hazard_function(X)[0](curve.x), hazard[0])
@@ -250,9 +251,22 @@ def test_helper_makes_the_target_of_columns():
 def test_curve_outside_of_its_domain_is_refused():
     curve = SurvivalCurve(np.array([1.0, 3.0]), np.array([0.8, 0.2]), 1.0, "step")
     np.testing.assert_array_equal(curve([0.0, 0.99, 1.0, 2.9, 3.0]), [1, 1, 0.8, 0.8, 0.2])
-    for time in (-0.1, 3.1, np.nan):
+    assert np.ndim(curve(2.0)) == 0
+    assert float(curve(2.0)) == 0.8
+    for time in (-0.1, 3.1, np.nan, [1.0, 3.1]):
         with pytest.raises(ValueError, match="known from 0 to 3"):
             curve(time)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_survival_of_extreme_outputs_is_positive_and_its_hazard_a_number(loss, lives):
+    X, y = lives
+    model = HyperFusionSurvival(loss=loss, **SMALL).fit(X, y)
+    outputs = np.full((1, 1, 1 if loss == "cox" else len(model.unique_times_)), 600.0)
+    survival = model._target.survival(outputs)
+    assert (survival > 0).all()
+    assert np.isfinite(np.log(survival)).all()
+    assert np.isfinite(model._target.risk(outputs)).all()
 
 
 def test_concordance_is_that_of_scikit_survival():

@@ -6,7 +6,7 @@ import pytest
 from sklearn.base import clone
 
 from skhyperfusion import HyperFusionSurvival, survival_target
-from skhyperfusion._survival import mean_time
+from skhyperfusion._curves import mean_time
 from skhyperfusion.ensemble import FoldEnsembleSurvival
 from skhyperfusion.model_selection import SurvivalStratifiedKFold
 from skhyperfusion.persistence import load_model, save_model
