@@ -9,9 +9,9 @@ from sklearn.metrics import (
     r2_score,
     roc_auc_score,
 )
-from sklearn.utils import Bunch
 
 from skhyperfusion.datasets import _age, _diagnosis
+from skhyperfusion.datasets._bunch import Cohort
 from skhyperfusion.datasets._checks import check_cohort_parameters
 from skhyperfusion.datasets._files import place, write_scans, write_tables
 from skhyperfusion.datasets._phantom import N_WAVES, WHITE, Anatomy, draw_folds
@@ -87,7 +87,9 @@ def make_brain_cohort(
 
     Returns
     -------
-    cohort : Bunch
+    cohort : Cohort
+        A Bunch with
+
         - frame : DataFrame, `data` and the target; index `participant_id`.
         - data : DataFrame, the column "t1w" of paths (str) and the table, with gaps and categories, and,
           for the diagnosis, values such as "<80" at the limits of detection.
@@ -190,7 +192,7 @@ def make_brain_cohort(
     write_tables(folder, frame)
     summarise = _diagnosis_truth if task == "diagnosis" else _age_truth
     truth, best_score = summarise(world.posterior(table, gaps, latents, model), target, model)
-    return Bunch(
+    return Cohort(
         frame=frame,
         data=data,
         target=target,
