@@ -3,24 +3,29 @@
 import copy
 from dataclasses import replace
 
-import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skhyperfusion._encoder import RowEncoder
+from skhyperfusion._encoder import RowEncoder, make_preprocessor
 from skhyperfusion._engine._augmentation import make_augmentation
 from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._callbacks import ValidationScore
 from skhyperfusion._engine._collapse import warn_if_collapsed
 from skhyperfusion._engine._device import hold_where_it_fits, resolve_precision, seeded, spread_device
 from skhyperfusion._engine._frozen import frozen_outputs
-from skhyperfusion._engine._holdout import mean_one, rows_that_weigh, split_holdout, warn_of_absent_classes
+from skhyperfusion._engine._holdout import (
+    group_by,
+    hold_out,
+    mean_one,
+    rows_that_weigh,
+    warn_of_absent_classes,
+)
 from skhyperfusion._engine._net import check_net_params
 from skhyperfusion._engine._predict import predict_outputs
+from skhyperfusion._engine._pretrain import pretrain_embedding
 from skhyperfusion._engine._train import TrainingSettings, lr_scales, train
-from skhyperfusion._meta import group_codes
-from skhyperfusion._parameters import PARAMETER_RULES
+from skhyperfusion._parameters import NETWORK_SETTINGS, PARAMETER_RULES, TRAINING_SETTINGS
 from skhyperfusion._rules import check_names, check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._preprocessor import TabularPreprocessor
@@ -28,11 +33,6 @@ from skhyperfusion._wording import show
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
-
-MIN_ROWS_EARLY_STOPPING = 1000  # a tenth of fewer rows cannot tell one epoch from another
-# Least learning rate of the pre-training. Its few hundred weights are not the image network's: at the
-# paper's 1e-4 they are worse than the class frequencies after 10 epochs; at this rate they have converged.
-PRETRAIN_LR = 1e-2
 
 
 class BaseHyperFusion(BaseEstimator):
@@ -59,7 +59,9 @@ class BaseHyperFusion(BaseEstimator):
         fusion = self._effective_fusion(roles, frame.shape[1])
         encoder = self._encoder if self._continues() else self._new_encoder(roles, fusion)
         random_state = private_random_state(self.random_state)
-        rows = self._hold_out(rows, target, random_state)
+        rows = hold_out(
+            rows, target.strata(rows.values), self.early_stopping, self.validation_fraction, random_state
+        )
         dataset = self._encode_training(encoder, target, rows)
         monitor = self._monitor(target, rows)
         device = spread_device(self.device)
@@ -178,13 +180,7 @@ class BaseHyperFusion(BaseEstimator):
             on_no_image="ignore" if self.fusion == "tabular" else "tabular",
         )
         if roles.group is not None:
-            groups = group_codes(rows.frame[roles.group])
-            if rows.groups is not None and (groups != group_codes(rows.groups)).any():
-                raise ValueError(
-                    f"{name} got group_column={self.group_column!r} and groups= that put the rows into other "
-                    "groups: pass one of them."
-                )
-            rows = replace(rows, groups=groups)
+            rows = group_by(rows, roles.group, name)
         return roles, rows
 
     def _effective_fusion(self, roles, n_features):
@@ -198,34 +194,13 @@ class BaseHyperFusion(BaseEstimator):
         return fusion
 
     def _new_encoder(self, roles, fusion):
-        if self.tabular_preprocessor == "default":
-            preprocessor = TabularPreprocessor(image_columns=None)
-        elif self.tabular_preprocessor == "passthrough":
-            preprocessor = None
-        else:
-            preprocessor = clone(self.tabular_preprocessor)
         return RowEncoder(
             image_columns=() if fusion == "tabular" else roles.image,
             tabular_columns=() if fusion == "image" else roles.tabular,
             pixels=roles.pixels,
             image_loader=ImageLoader() if self.image_loader is None else clone(self.image_loader),
-            tabular_preprocessor=preprocessor,
+            tabular_preprocessor=make_preprocessor(self.tabular_preprocessor),
         )
-
-    def _hold_out(self, rows, target, random_state):
-        """Deal the rows to training and, with early stopping, to the choice of the best epoch."""
-        n_rows = len(rows.frame)
-        enough = n_rows >= MIN_ROWS_EARLY_STOPPING
-        if not (enough if self.early_stopping == "auto" else self.early_stopping):
-            return replace(rows, train=np.arange(n_rows))
-        train_rows, valid_rows = split_holdout(
-            n_rows,
-            self.validation_fraction,
-            labels=target.strata(rows.values),
-            groups=rows.groups,
-            random_state=random_state,
-        )
-        return replace(rows, train=train_rows, valid=valid_rows)
 
     def _encode_training(self, encoder, target, rows):
         """Learn from the training rows how rows are encoded, and encode all: a FusionDataset."""
@@ -265,21 +240,13 @@ class BaseHyperFusion(BaseEstimator):
     def _new_network(self, fusion, encoder, target, dataset):
         spec = encoder.image_spec
         return FusionNetwork(
-            backbone=self.backbone,
             fusion=fusion,
             n_tabular_features=0 if dataset.tabular is None else dataset.tabular.shape[1],
             n_outputs=target.n_outputs,
             task=target.task,
             in_channels=0 if spec is None else spec.n_channels,
             spatial_shape=() if spec is None else spec.shape,
-            base_channels=self.base_channels,
-            dropout=self.dropout,
-            external_layers=self.external_layers,
-            hyper_depth=self.hyper_depth,
-            hyper_width=self.hyper_width,
-            embedding_dim=self.embedding_dim,
-            shared_embedding=self.shared_embedding,
-            hyper_init=self.hyper_init,
+            **{name: getattr(self, name) for name in NETWORK_SETTINGS},
         ).to(dataset.dtype)
 
     def _initialize(self, module, target, dataset, rows, device, random_state):
@@ -287,13 +254,9 @@ class BaseHyperFusion(BaseEstimator):
         if dataset.tabular is None:
             return
         if self.pretrain_embedding and module.has_embedding:
-            table = FusionDataset(
-                tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
-            )
-            network = module.tabular_network(target.n_outputs)  # its linear head is thrown away
             settings = self._training_settings(target, device, random_state)
-            self._pretrain(
-                network, hold_where_it_fits(table, device, self.net_params or {}).subset(rows.train), settings
+            pretrain_embedding(
+                module, dataset, rows, settings, n_epochs=self.pretrain_embedding, n_outputs=target.n_outputs
             )
         table = dataset.tabular[rows.train].to(dataset.dtype)
         # After the pre-training: the generators' scale is the embedding's.
@@ -322,27 +285,6 @@ class BaseHyperFusion(BaseEstimator):
         code = f"{self.backbone} {self.base_channels}" if named else fingerprint(self.backbone)
         return torch.from_numpy(frozen_outputs(module.backbone, code, source, device))
 
-    def _pretrain(self, network, train_set, settings):
-        settings = replace(
-            settings,
-            max_epochs=self.pretrain_embedding,
-            lr=max(self.lr, PRETRAIN_LR),
-            callbacks=(),
-            net_params={},
-            compile=False,
-            stage="embedding, epoch",
-        )
-        try:
-            trained = train(network, train_set, settings)
-        except FloatingPointError as error:
-            error.add_note(
-                "This happened while the embedding was pre-trained "
-                f"(pretrain_embedding={self.pretrain_embedding})."
-            )
-            raise
-        if trained.interrupted:
-            raise KeyboardInterrupt
-
     def _train(self, module, dataset, rows, settings, monitor):
         dataset = hold_where_it_fits(dataset, settings.device, settings.net_params)
         valid_set = None if rows.valid is None else dataset.subset(rows.valid)
@@ -360,22 +302,15 @@ class BaseHyperFusion(BaseEstimator):
         return TrainingSettings(
             loss=target.loss,
             n_classes=target.n_classes,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
+            **{name: getattr(self, name) for name in TRAINING_SETTINGS},
             lr_scales={},
-            optimizer=self.optimizer,
-            weight_decay=self.weight_decay,
-            lr_schedule=self.lr_schedule,
             patience=self.n_iter_no_change,
             callbacks=clone(self.callbacks or [], safe=False),
             net_params=dict(self.net_params or {}),
             augmentation=None,
             device=device,
             precision=resolve_precision(self.precision, device),
-            compile=self.compile,
             seed=random_state.randint(2**31),
-            verbose=self.verbose,
             stage="epoch",
         )
 

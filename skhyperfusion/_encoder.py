@@ -2,10 +2,19 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._wording import listing
+
+
+def make_preprocessor(tabular_preprocessor):
+    """Return what an estimator's `tabular_preprocessor` stands for, unfitted; None where it is nothing."""
+    if isinstance(tabular_preprocessor, str):
+        is_default = tabular_preprocessor == "default"
+        return TabularPreprocessor(image_columns=None) if is_default else None
+    return clone(tabular_preprocessor)
 
 
 class RowEncoder:

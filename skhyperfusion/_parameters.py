@@ -19,6 +19,14 @@ FUSIONS = (
     "hyper", "concat", "film", "daft", "tabattention", "max", "multiply", "reverse", "late", "image",
     "tabular",
 )  # fmt: skip
+# What is handed on under its own name: to `FusionNetwork`, and in the settings of a training.
+NETWORK_SETTINGS = (
+    "backbone", "base_channels", "dropout", "external_layers", "hyper_depth", "hyper_width", "embedding_dim",
+    "shared_embedding", "hyper_init",
+)  # fmt: skip
+TRAINING_SETTINGS = (
+    "max_epochs", "batch_size", "lr", "optimizer", "weight_decay", "lr_schedule", "compile", "verbose",
+)  # fmt: skip
 TRANSFORMER = HasMethods("fit", "transform")
 
 PARAMETER_RULES = {

@@ -105,7 +105,7 @@ def test_rows_held_out_leave_no_trace(arrays, early_stopping):
     params = {"early_stopping": early_stopping, "max_epochs": 1, "validation_fraction": 0.25}
     first = small(**params).fit(X, y)
     if early_stopping:
-        from skhyperfusion._base import split_holdout
+        from skhyperfusion._engine._holdout import split_holdout
 
         _, codes = np.unique(y, return_inverse=True)
         random_state = np.random.RandomState(0)

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-import skhyperfusion._base as base
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor
+from skhyperfusion._engine._holdout import split_holdout
+from skhyperfusion._engine._train import train
 from skhyperfusion.nn._fusion import TabularNetwork
 
 
@@ -23,12 +24,13 @@ class Stages:
     """Calls of `train` during a fit: their module before and after, their data, their settings."""
 
     def __init__(self, monkeypatch):
-        self.calls, self.real = [], base.train
-        monkeypatch.setattr(base, "train", self)
+        self.calls = []
+        for caller in ("_base", "_engine._pretrain"):
+            monkeypatch.setattr(f"skhyperfusion.{caller}.train", self)
 
     def __call__(self, module, train_set, settings, **held_out):
         before = copy.deepcopy(module)
-        trained = self.real(module, train_set, settings, **held_out)
+        trained = train(module, train_set, settings, **held_out)
         self.calls.append((before, copy.deepcopy(module), train_set, settings))
         return trained
 
@@ -44,7 +46,7 @@ def weights(module):
 
 def held_out(y, fraction):
     _, codes = np.unique(y, return_inverse=True)
-    return base.split_holdout(len(y), fraction, labels=codes, random_state=np.random.RandomState(0))[1]
+    return split_holdout(len(y), fraction, labels=codes, random_state=np.random.RandomState(0))[1]
 
 
 @pytest.mark.parametrize("params", [{}, {"shared_embedding": False, "external_layers": "head.*"}], ids=str)

@@ -112,7 +112,7 @@ def test_ctrl_c_in_the_pretraining_of_a_refit_leaves_the_model_of_before(arrays,
         trained.interrupted = True
         return trained
 
-    monkeypatch.setattr("skhyperfusion._base.train", interrupted)
+    monkeypatch.setattr("skhyperfusion._engine._pretrain.train", interrupted)
     assert_unchanged(model, X, KeyboardInterrupt, lambda: model.fit(X, y))
 
 

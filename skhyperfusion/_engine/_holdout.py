@@ -1,7 +1,7 @@
 """The rows of a fit, and which are held out: seeded, stratified for classes, grouped by subject."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skhyperfusion._meta import group_codes
 from skhyperfusion._rules import check_sample_weight
 from skhyperfusion._wording import listing, show
+
+MIN_ROWS_EARLY_STOPPING = 1000  # a tenth of fewer rows cannot tell one epoch from another
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,17 @@ def rows_that_weigh(frame, values, sample_weight, groups):
     return FitRows(frame.iloc[kept], values[kept], weight[kept], groups)
 
 
+def group_by(rows, column, owner):
+    """Take the groups from a column, which must agree with those of ``fit`` where there are both: FitRows."""
+    groups = group_codes(rows.frame[column])
+    if rows.groups is not None and (groups != group_codes(rows.groups)).any():
+        raise ValueError(
+            f"{owner} got group_column={column!r} and groups= that put the rows into other groups: pass one "
+            "of them."
+        )
+    return replace(rows, groups=groups)
+
+
 def mean_one(weight, rows):
     """Return weights that are one on average over the rows to train on, and over those held out."""
     weight = weight.copy()
@@ -84,6 +97,28 @@ def warn_of_absent_classes(labels, n_rows, monitor):
             UserWarning,
             stacklevel=2,
         )
+
+
+def hold_out(rows, labels, early_stopping, fraction, random_state):
+    """Deal the rows to training and, with early stopping, to the choice of the best epoch: FitRows.
+
+    Parameters
+    ----------
+    rows : FitRows
+    labels : array (n,) or None
+        Of which each part gets its share.
+    early_stopping : bool or "auto"
+        "auto": where there are rows enough.
+    fraction, random_state
+        As in `split_holdout`.
+    """
+    n_rows = len(rows.frame)
+    if not (n_rows >= MIN_ROWS_EARLY_STOPPING if early_stopping == "auto" else early_stopping):
+        return replace(rows, train=np.arange(n_rows))
+    train, valid = split_holdout(
+        n_rows, fraction, labels=labels, groups=rows.groups, random_state=random_state
+    )
+    return replace(rows, train=train, valid=valid)
 
 
 def split_holdout(n_rows, fraction, *, labels=None, groups=None, random_state):

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import skhyperfusion._base as base
 from skhyperfusion.nn._fusion import TabularNetwork
 
 # Sizes at which a fit takes a fraction of a second.
@@ -55,7 +54,8 @@ def begin(patch, estimator, X, y):
             raise Reached
         return SimpleNamespace(interrupted=False)
 
-    patch.setattr(base, "train", stand_in)
+    for caller in ("_base", "_engine._pretrain"):
+        patch.setattr(f"skhyperfusion.{caller}.train", stand_in)
     with pytest.raises(Reached):
         estimator.fit(X, y)
     return calls

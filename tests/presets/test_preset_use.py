@@ -13,8 +13,8 @@ from sklearn.model_selection import ShuffleSplit, cross_validate
 from skorch.callbacks import Callback
 from torch import nn
 
-import skhyperfusion._base as base
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader, TabularPreprocessor
+from skhyperfusion._engine._holdout import split_holdout
 from skhyperfusion.ensemble import FoldEnsembleClassifier, FoldEnsembleRegressor
 from skhyperfusion.presets import alzheimer_classifier, alzheimer_preprocessor, brain_age_regressor
 
@@ -99,7 +99,7 @@ def test_preprocessor_of_a_fold_knows_neither_test_nor_validation_rows(paper_stu
     X, y = paper_study
     train, test = np.arange(18), np.arange(18, 24)
     _, codes = np.unique(y[train], return_inverse=True)
-    _, held_out = base.split_holdout(18, 0.25, labels=codes, random_state=np.random.RandomState(0))
+    _, held_out = split_holdout(18, 0.25, labels=codes, random_state=np.random.RandomState(0))
     unseen = np.concatenate([held_out, test])
 
     def fitted(table):

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from skhyperfusion import HyperFusionSurvival, TabularPreprocessor, survival_target
 from skhyperfusion._curves import SurvivalCurve
+from skhyperfusion._engine._holdout import split_holdout
 from skhyperfusion._parameters import FUSIONS
 from skhyperfusion._survival import concordance_index
 from skhyperfusion.inspection import layer_sensitivity
@@ -122,15 +123,13 @@ def test_early_stopping_by_concordance_keeps_the_best_epoch(lives):
 
 
 def test_held_out_rows_have_their_share_of_events(lives, monkeypatch):
-    import skhyperfusion._base as base
-
-    seen, real = [], base.split_holdout
+    seen, real = [], split_holdout
 
     def spy(*args, **kwargs):
         seen.append((kwargs["labels"], real(*args, **kwargs)))
         return seen[-1][1]
 
-    monkeypatch.setattr(base, "split_holdout", spy)
+    monkeypatch.setattr("skhyperfusion._engine._holdout.split_holdout", spy)
     X, y = lives
     HyperFusionSurvival(early_stopping=True, validation_fraction=0.3, **SMALL).fit(X, y)
     labels, (train, valid) = seen[0]
