@@ -11,7 +11,7 @@ from skhyperfusion.images._loader import ImageLoader
 __all__ = ["alzheimer_classifier", "alzheimer_preprocessor", "brain_age_regressor", "mni152_hippocampi"]
 
 # Shape of an MNI152 template of 1 mm: the voxel at x = y = z = 0 mm, axes to the right, front and top.
-_MNI152_ORIGINS = {
+MNI152_ORIGINS = {
     (182, 218, 182): (91, 126, 72),  # MNI152NLin6Asym, FSL's MNI152_T1_1mm
     (193, 229, 193): (96, 132, 78),  # MNI152NLin2009cAsym, the one that fMRIPrep uses
 }
@@ -291,11 +291,11 @@ def mni152_hippocampi(voxels):
     ((28, 155), (58, 154), (30, 94))
     """
     shape = voxels.shape[1:]
-    if shape not in _MNI152_ORIGINS:
+    if shape not in MNI152_ORIGINS:
         raise ValueError(
             f"the scan has shape {shape}; where the hippocampi are is known for MNI152 space at 1 mm, shape "
-            f"{' or '.join(map(str, _MNI152_ORIGINS))}. Register the scans, or pass "
+            f"{' or '.join(map(str, MNI152_ORIGINS))}. Register the scans, or pass "
             "image_loader__crop=((x0, x1), (y0, y1), (z0, z1)) around both sides"
         )
-    origin = _MNI152_ORIGINS[shape]
+    origin = MNI152_ORIGINS[shape]
     return tuple((zero + start, zero + stop) for zero, (start, stop) in zip(origin, _HIPPOCAMPI, strict=True))

@@ -11,14 +11,14 @@ from typing import NamedTuple
 from skhyperfusion._table._units import convert, is_unit, unit_name
 
 # Spaces, minus signs and apostrophes of all kinds become the plain ones.
-_PLAIN = str.maketrans(
+PLAIN_CHARACTERS = str.maketrans(
     dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u200a\u202f", " ")
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-")
     | dict.fromkeys("\u00b4\u02bc\u2019`", "'")
     | dict.fromkeys("\u200b\ufeff")
     | {"\u03bc": "\u00b5"}
 )
-_WRITTEN = re.compile(
+WRITTEN = re.compile(
     r"(?:[<>≤≥]\s?=?|=|~|≈|(?:ca|approx)\.?(?= |\d)|about|circa|over|under|above|below|at (?:least|most)"
     r"|up to|(?:more|less|greater|fewer|older|younger|higher|lower) than)?\s?[$€£]?\s?"
     r"(?P<body>[+-]?\s?(?:\d[\d.,' ]*|[.,]\d+)(?:e[+-]?\d+)?)"
@@ -26,11 +26,11 @@ _WRITTEN = re.compile(
     r"(?P<end>\+|plus|(?:or|and|&) (?:older|over|above|more|up|higher|greater))?",
     re.ASCII,
 )
-_DICOM_AGE = re.compile(r"(\d{3})([dwmy])", re.ASCII)
-_ISO_DURATION = re.compile(r"p(\d+(?:[.,]\d+)?)([dwmy])", re.ASCII)
-_PERIODS = {"d": "d", "w": "wk", "m": "mo", "y": "y"}
+DICOM_AGE = re.compile(r"(\d{3})([dwmy])", re.ASCII)
+ISO_DURATION = re.compile(r"p(\d+(?:[.,]\d+)?)([dwmy])", re.ASCII)
+PERIODS = {"d": "d", "w": "wk", "m": "mo", "y": "y"}
 # What a laboratory writes behind a result that is out of range.
-_FLAGS = {"h", "l", "hh", "ll", "*", "**", "!", "(h)", "(l)", "(hh)", "(ll)"}
+FLAGS = {"h", "l", "hh", "ll", "*", "**", "!", "(h)", "(l)", "(hh)", "(ll)"}
 # From this many distinct numbers on, a word that they share is a unit, whichever it be.
 _MANY_NUMBERS = 20
 
@@ -103,7 +103,7 @@ class Notation:
         if part is None or (part.is_open and not self.open_end):
             return None
         number = _read_body(part.body, self.decimal)
-        unit = "" if self.flags and part.unit in _FLAGS else part.unit
+        unit = "" if self.flags and part.unit in FLAGS else part.unit
         if number is None or unit == self.unit:
             return number
         if not unit:
@@ -119,7 +119,7 @@ def plain_text(text):
     >>> plain_text(" 5   MG")
     '5 mg'
     """
-    return " ".join(text.translate(_PLAIN).lower().split())
+    return " ".join(text.translate(PLAIN_CHARACTERS).lower().split())
 
 
 def split_number(text):
@@ -133,9 +133,9 @@ def split_number(text):
     (True, 'y', None)
     """
     text = plain_text(text)
-    if match := _DICOM_AGE.fullmatch(text) or _ISO_DURATION.fullmatch(text):
-        return Written(match[1], _PERIODS[match[2]], False)
-    match = _WRITTEN.fullmatch(text)
+    if match := DICOM_AGE.fullmatch(text) or ISO_DURATION.fullmatch(text):
+        return Written(match[1], PERIODS[match[2]], False)
+    match = WRITTEN.fullmatch(text)
     if match is None:
         return None
     unit = unit_name((match["unit"] or "").strip())
@@ -159,7 +159,7 @@ def _main_unit(units, parts):
     named = [unit for unit, _ in units.most_common() if unit]
     if not named:
         return "", False
-    if set(named) <= _FLAGS and (len(named) > 1 or units[""]):
+    if set(named) <= FLAGS and (len(named) > 1 or units[""]):
         return "", True
     shared = {part.body for part in parts if part.unit == named[0]}
     is_known = is_unit(named[0]) or (named[0][0].isalpha() and len(shared) > _MANY_NUMBERS)

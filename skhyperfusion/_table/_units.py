@@ -60,6 +60,12 @@ def unit_name(text):
     return _NAMES.get(text, text)
 
 
+def unit_names():
+    """Return all ways to write a unit: text -> its one name."""
+    known = {unit: unit for scales in _SCALES for unit in scales} | {unit: unit for unit in _OTHERS}
+    return known | _NAMES
+
+
 def is_unit(name):
     """Tell whether a name, as `unit_name` gives it, is that of a unit.
 

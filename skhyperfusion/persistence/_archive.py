@@ -4,10 +4,9 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import zipfile
-from contextlib import suppress
 
+from skhyperfusion._files import write_whole
 from skhyperfusion._wording import listing, show
 
 MANIFEST = "manifest.json"
@@ -42,28 +41,14 @@ def write_archive(path, members):
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in members.items()
     }
-    descriptor, temporary = _open_new(folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr(MANIFEST, json.dumps(sums, indent=1))
-                for name, data in members.items():
-                    archive.writestr(name, data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
 
+    def write(file):
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(MANIFEST, json.dumps(sums, indent=1))
+            for name, data in members.items():
+                archive.writestr(name, data)
 
-def _open_new(folder):
-    """Open a file of a fresh name for writing: (descriptor, path); of the mode that the user's files have."""
-    while True:
-        path = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
-        with suppress(FileExistsError):
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), path
+    write_whole(path, write)
 
 
 class Archive:

@@ -13,7 +13,7 @@ from skhyperfusion.images._formats._raw import BadImage
 Rule = str | tuple[float, float] | Callable[[np.ndarray], np.ndarray] | None
 
 RULES = ("zscore", "minmax", "percentile")
-_PERCENTILES = (1.0, 99.0)
+PERCENTILES = (1.0, 99.0)
 
 
 def check_intensity(rule: object) -> None:
@@ -51,7 +51,7 @@ def apply_intensity(voxels: np.ndarray, rule: Rule) -> np.ndarray:
         return _zscore(voxels)
     if rule == "minmax":
         return _scale(voxels, float(voxels.min()), float(voxels.max()))
-    percentiles = _PERCENTILES if rule == "percentile" else rule
+    percentiles = PERCENTILES if rule == "percentile" else rule
     filled = voxels[:, (voxels != 0).any(axis=0)]
     low, high = np.percentile(filled if filled.size else voxels, percentiles)
     return np.clip(_scale(voxels, float(low), float(high)), 0, 1)

@@ -26,7 +26,7 @@ from skhyperfusion.images._voxels._intensity import apply_intensity, call_users
 # Part of every cache key: raise it whenever the same file and parameters give other voxels.
 FORMAT_VERSION = 2
 
-_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Recipe:
         if wanted == voxels.shape[0]:
             return voxels
         if wanted == 1:
-            return np.tensordot(_LUMINANCE, voxels[:3], axes=1)[None]
+            return np.tensordot(LUMINANCE, voxels[:3], axes=1)[None]
         return np.repeat(voxels, 3, axis=0) if voxels.shape[0] == 1 else voxels[:3]
 
     # -- geometry ----------------------------------------------------------------------------------------
