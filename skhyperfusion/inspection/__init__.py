@@ -1,6 +1,8 @@
 """What a fitted model attends to: its layers, the columns of its table, and how the one changes the other."""
 
 from skhyperfusion.inspection._attribution import tabular_attribution
+from skhyperfusion.inspection._contribution import modality_contribution
+from skhyperfusion.inspection._contribution_display import ContributionDisplay
 from skhyperfusion.inspection._layer_display import LayerSensitivityDisplay
 from skhyperfusion.inspection._layer_sensitivity import layer_sensitivity
 from skhyperfusion.inspection._profile import conditioning_profile
@@ -9,9 +11,11 @@ from skhyperfusion.inspection._training_display import TrainingDisplay
 
 __all__ = [
     "ConditioningDisplay",
+    "ContributionDisplay",
     "LayerSensitivityDisplay",
     "TrainingDisplay",
     "conditioning_profile",
     "layer_sensitivity",
+    "modality_contribution",
     "tabular_attribution",
 ]

@@ -1,0 +1,119 @@
+"""What images and table contribute, drawn with the intervals."""
+
+import numpy as np
+
+from skhyperfusion._optional import import_pyplot
+from skhyperfusion.inspection._contribution import modality_contribution
+
+
+class ContributionDisplay:
+    """Draw what `modality_contribution` found.
+
+    Parameters
+    ----------
+    contribution : Bunch
+        What `modality_contribution` returned.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Of the last plot.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+    points_ : matplotlib.lines.Line2D
+        The losses.
+    intervals_ : matplotlib.collections.LineCollection
+        Their intervals.
+
+    See Also
+    --------
+    modality_contribution : Computes it.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skhyperfusion import HyperFusionRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"scan": list(rng.normal(size=(30, 8, 8))), "weight": rng.normal(70, 8, 30)})
+    >>> y = X["weight"] / 2 + rng.normal(size=len(X))
+    >>> model = HyperFusionRegressor(base_channels=2, max_epochs=1, random_state=0).fit(X[:20], y[:20])
+    >>> display = ContributionDisplay.from_estimator(model, X[20:], y[20:], n_repeats=2, n_resamples=10)
+    >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+    ['images', 'table', 'both', 'interaction']
+    """
+
+    def __init__(self, contribution):
+        self.contribution = contribution
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        scoring=None,
+        *,
+        groups=None,
+        image_columns=None,
+        n_repeats=10,
+        n_resamples=200,
+        confidence=0.95,
+        random_state=None,
+        ax=None,
+    ):
+        """Compute the contributions to a fitted estimator's score, and draw them.
+
+        Parameters
+        ----------
+        estimator, X, y, scoring, groups, image_columns, n_repeats, n_resamples, confidence, random_state
+            As in `modality_contribution`.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        ContributionDisplay
+        """
+        import_pyplot(cls.__name__)
+        contribution = modality_contribution(
+            estimator,
+            X,
+            y,
+            scoring,
+            groups=groups,
+            image_columns=image_columns,
+            n_repeats=n_repeats,
+            n_resamples=n_resamples,
+            confidence=confidence,
+            random_state=random_state,
+        )
+        return cls(contribution).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw each loss with its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; None: a new figure.
+
+        Returns
+        -------
+        ContributionDisplay
+            This display. The dotted line is zero.
+        """
+        plt = import_pyplot(type(self).__name__)
+        found = self.contribution
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
+        places = np.arange(len(found.names))
+        self.intervals_ = ax.hlines(places, *found.interval.T, color="C0", linewidth=2)
+        (self.points_,) = ax.plot(found.values, places, "D", color="C0", markersize=7)
+        ax.axvline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+        ax.set_yticks(places, found.names)
+        ax.set_ylim(len(places) - 0.5, -0.5)
+        change = "rise" if found.scoring.startswith("neg_") else "fall"
+        name = found.scoring.removeprefix("neg_").replace("_", " ")
+        ax.set_xlabel(f"{change} of {name} by exchange among subjects, {100 * found.confidence:g} % interval")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
