@@ -1,11 +1,16 @@
 """Batch normalisation that takes a batch of one row, and weighted rows."""
 
+import math
 import threading
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+
+# Running variance, as a share of eps, up to which a channel counts as constant: in training its spread comes
+# out of the normalisation a thousandth as large as that of any other.
+CONSTANT = 1e-6
 
 
 class _Given(threading.local):
@@ -42,15 +47,20 @@ class weighted_rows:
 class BatchNorm(_BatchNorm):
     """Batch normalisation over rows and spatial axes, for any number of those.
 
-    It differs from torch's own in three points, all of them in training mode:
+    It differs from torch's own in five points, of which the first four concern training mode:
 
     - One value per channel (a last batch of one row) has no spread. Such a batch is normalised by
       the running statistics, and does not update them; torch raises.
     - The running variance is the population's (as in TensorFlow). Torch's unbiased estimate is twice
       the variance that the batch was normalised with when the batch has two values.
+    - The running statistics start as plain averages of the batches seen, and forget from the batch on in
+      which `momentum` is more than one over their number. Torch's keep a rest of the start at 0 and 1.
     - Inside `weighted_rows` the statistics are weighted, so that a row of weight 2 counts as two rows.
+    - By running statistics, a channel that was constant over the training rows gives its bias, as it does in
+      training. Torch multiplies what the running mean misses, were it a rounding error, by ``1/sqrt(eps)``,
+      in every layer anew.
 
-    In evaluation mode it is torch's: each row by itself. The parameters are torch's too. Without running
+    In evaluation mode each row is normalised by itself. The parameters are torch's. Without running
     statistics (``track_running_stats=False``) every batch is normalised by its own, in evaluation mode too.
 
     Raises
@@ -94,9 +104,9 @@ class BatchNorm(_BatchNorm):
         return self._unweighted(input)
 
     def _by_running_statistics(self, input):
-        return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-        )
+        is_constant = self.running_var <= CONSTANT * self.eps
+        variance = self.running_var.masked_fill(is_constant, math.inf)
+        return F.batch_norm(input, self.running_mean, variance, self.weight, self.bias, False, 0.0, self.eps)
 
     def _unweighted(self, input):
         if self.running_mean is None:
@@ -136,9 +146,9 @@ class BatchNorm(_BatchNorm):
     @torch.no_grad()
     def _update(self, mean, variance):
         self.num_batches_tracked.add_(1)
-        share = self.momentum
-        if share is None:  # the average of all batches, as torch has it
-            share = 1 / self.num_batches_tracked.to(self.running_mean)
+        share = 1 / self.num_batches_tracked.to(self.running_mean)
+        if self.momentum is not None:  # None: the average of all batches, as torch has it
+            share = share.clamp_min(self.momentum)
         self.running_mean.lerp_(mean.to(self.running_mean), share)
         self.running_var.lerp_(variance.to(self.running_var), share)
 

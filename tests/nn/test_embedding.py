@@ -78,14 +78,13 @@ def test_embedding_network_when_the_table_has_another_width_raises_both():
 @pytest.mark.parametrize("shape", [(6, 3), (6, 3, 4), (6, 3, 4, 2), (2, 3, 2, 2, 2)])
 def test_batch_norm_equals_torchs_but_for_the_population_variance(shape):
     ours = BatchNorm(3).double()
-    theirs = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(shape)](
-        3
-    ).double()
+    kind = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[len(shape)]
+    theirs = kind(3, momentum=1.0).double()  # the first batch stands for all so far
     input = _double(*shape)
     torch.testing.assert_close(ours(input), theirs(input), rtol=1e-12, atol=1e-12)
     count = input.numel() // 3
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
-    torch.testing.assert_close(ours.running_var - 0.9, (theirs.running_var - 0.9) * (count - 1) / count)
+    torch.testing.assert_close(ours.running_var, theirs.running_var * (count - 1) / count)
     theirs.load_state_dict(ours.state_dict())
     torch.testing.assert_close(ours.eval()(input), theirs.eval()(input), rtol=1e-12, atol=1e-12)
 
@@ -118,7 +117,9 @@ def test_batch_norm_when_no_row_has_weight_uses_and_keeps_the_running_statistics
     torch.testing.assert_close(out, norm.eval()(input), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("settings", [{"track_running_stats": False}, {"momentum": None}, {"affine": False}])
+@pytest.mark.parametrize(
+    "settings", [{"track_running_stats": False}, {"momentum": None}, {"affine": False, "momentum": None}]
+)
 @pytest.mark.parametrize("weight", [None, [1.0, 3.0, 2.0, 0.0]], ids=["rows alike", "rows weighted"])
 def test_batch_norm_takes_the_settings_of_torchs(settings, weight):
     ours, theirs = BatchNorm(3, **settings).double(), nn.BatchNorm1d(3, **settings).double()
@@ -142,6 +143,37 @@ def test_batch_norm_without_momentum_averages_the_variances_of_all_batches():
         norm(batch)
     wanted = torch.stack([batch.var(0, correction=0) for batch in batches]).mean(0)
     torch.testing.assert_close(norm.running_var, wanted)
+
+
+def test_batch_norm_averages_the_first_batches_and_forgets_by_its_momentum_from_there():
+    norm, batches = BatchNorm(3, momentum=0.25).double(), _double(6, 5, 3)
+    for batch in batches:
+        norm(batch)
+    mean = batches[:4].mean((0, 1))
+    for batch in batches[4:]:
+        mean = 0.75 * mean + 0.25 * batch.mean(0)
+    torch.testing.assert_close(norm.running_mean, mean)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -0.1])
+@pytest.mark.parametrize("shape", [(8, 2), (8, 2, 5, 3)])
+def test_batch_norm_gives_the_bias_for_a_channel_that_was_constant_in_training(shape, value):
+    norm, input = BatchNorm(2), torch.randn(shape)
+    norm.bias.data = torch.tensor([0.5, -2.0])
+    for step in range(3):
+        input[:, 0] = value + 0.1 * step  # the weights before it move: so the running mean misses the last
+        in_training = norm(input)
+    in_evaluation = norm.eval()(input)
+    torch.testing.assert_close(in_training[:, 0], torch.full_like(input[:, 0], 0.5), atol=1e-3, rtol=0)
+    torch.testing.assert_close(in_evaluation[:, 0], torch.full_like(input[:, 0], 0.5), atol=0, rtol=0)
+    assert in_evaluation[:, 1].std() > 0.5
+    assert norm(torch.randn(shape))[:, 0].unique().tolist() == [0.5]  # whatever a later image shows there
+
+
+def test_batch_norm_keeps_what_varies_a_little():
+    norm = BatchNorm(1).double()
+    input = 1e-4 * _double(50, 1)
+    torch.testing.assert_close(norm(input), norm.eval()(input), rtol=1e-6, atol=0)
 
 
 def test_batch_norm_without_running_statistics_says_what_one_value_lacks():
