@@ -142,13 +142,13 @@ def main():
         if not arguments.quick:
             cohort, by_class, best = compare_diagnosis(n_folds, settings)
             panels.append(("Alzheimer's disease or not", by_class, best))
-            subjects = cohort.data.assign(label=cohort.target).iloc[:3].itertuples()
+            known = cohort.data.assign(label=cohort.target).dropna(subset=["age", "sex"])
             pictures += [
                 (
                     f"{subject.label}, {subject.sex}, {subject.age:.0f} y",
                     np.rot90(nib.load(subject.t1w).get_fdata()[:, SHAPE[1] // 2]),
                 )
-                for subject in subjects
+                for subject in known.iloc[:3].itertuples()
             ]
     for (title, comparison, best_score), name in zip(panels, ("circumference", "diagnosis"), strict=False):
         print_table(title, comparison, best_score, n_folds)
