@@ -67,7 +67,33 @@ def _numeric_pipeline(n_numeric, n_scaled, imputer, scaler):
     return Pipeline(steps) if steps else "passthrough"
 
 
-def output_names(transformer, names, n_columns):
+def encoded_names(transformer, inputs=None):
+    """Return the names of what a fitted ColumnTransformer gives: plain, and with their branch before them.
+
+    Parameters
+    ----------
+    transformer : ColumnTransformer
+        As `make_branches` makes it.
+    inputs : list of str, default=None
+        Names of its columns, where it was fitted on columns that have none.
+
+    Returns
+    -------
+    plain, prefixed : list of str
+    """
+    plain, prefixed = [], []
+    for branch, part, columns in transformer.transformers_:
+        if part == "drop":
+            continue
+        indices = transformer.output_indices_[branch]
+        names = list(columns) if inputs is None else [inputs[position] for position in columns]
+        names = _output_names(part, names, indices.stop - indices.start)
+        plain += names
+        prefixed += [f"{branch}__{name}" for name in names]
+    return plain, prefixed
+
+
+def _output_names(transformer, names, n_columns):
     """Names of a fitted transformer's output; a third-party one need not tell."""
     try:
         return list(transformer.get_feature_names_out(names))

@@ -18,11 +18,8 @@ from skhyperfusion._rules import (
     SequenceOf,
     check_parameters,
 )
-from skhyperfusion._table._branches import make_branches, output_names
-from skhyperfusion._table._cells import (
-    cell_name,
-    row_name,
-)
+from skhyperfusion._table._branches import encoded_names, make_branches
+from skhyperfusion._table._cells import cell_name, row_name
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._imputation import choose_imputer
 from skhyperfusion._table._leaks import tell_ids, tell_leaks
@@ -30,6 +27,7 @@ from skhyperfusion._table._odd import OddRule, OddTeller
 from skhyperfusion._table._output import as_asked, distinct
 from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._table._seen import SeenValues
+from skhyperfusion._table._telling import nothing_left, telling_columns
 from skhyperfusion._wording import listing
 
 _CELL = AnyOf(InstanceOf(str), Number(float))
@@ -272,9 +270,9 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             frame, roles, missing_values=self.missing_values, teller=teller
         )
         learned = table.iloc[rows]
-        kept = self._keep(learned)
+        kept = telling_columns(learned, gaps_tell=self.add_indicator)
         if not kept and not roles.image:
-            raise ValueError(self._nothing_left(learned))
+            raise ValueError(nothing_left(learned, type(self).__name__))
         self.image_columns_ = list(roles.image)
         self.numeric_columns_ = [name for name in self._schema.columns("numbers") if name in kept]
         self.categorical_columns_ = [name for name in self._schema.columns("text") if name in kept]
@@ -301,30 +299,6 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             table[self._inputs].iloc[rows], self.numeric_columns_, self.categorical_columns_
         )
         return table
-
-    def _keep(self, table):
-        """Names of the columns that say something."""
-        if len(table) == 1:  # one row cannot tell whether a column varies
-            return [name for name, column in table.items() if column.notna().all()]
-        kept = []
-        for name, column in table.items():
-            n_values = column.nunique()
-            # Where only the gaps differ, a category is 0 there; a number is filled, and needs its flag.
-            gaps_count = column.hasnans and (self.add_indicator or column.dtype == object)
-            if n_values > 1 or (n_values == 1 and gaps_count):
-                kept.append(name)
-        return kept
-
-    def _nothing_left(self, table):
-        empty = [name for name, column in table.items() if column.isna().all()]
-        constant = [name for name in table.columns if name not in empty]
-        reasons = [f"{listing(empty, noun='column')} without a value"] * bool(empty)
-        reasons += [f"{listing(constant, noun='column')} the same in every row"] * bool(constant)
-        return (
-            f"The table holds no usable column (n_samples={len(table)}): "
-            f"{'; '.join(reasons) or 'it has none'}. "
-            f"{type(self).__name__} needs a column that differs between rows."
-        )
 
     def _select(self, table):
         """Order the columns that are kept: numeric ones to scale, numeric ones of 0 and 1, categories."""
@@ -391,18 +365,8 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             return []
         given = self._rename(None) if given is None else given
         inputs = [given[name] for name in self._inputs]
-        plain, prefixed = [], []
-        for branch, transformer, columns in self.column_transformer_.transformers_:
-            if transformer == "drop":
-                continue
-            indices = self.column_transformer_.output_indices_[branch]
-            if hasattr(self, "feature_names_in_"):
-                names = list(columns)
-            else:
-                names = [inputs[position] for position in columns]
-            names = output_names(transformer, names, indices.stop - indices.start)
-            plain += names
-            prefixed += [f"{branch}__{name}" for name in names]
+        own = None if hasattr(self, "feature_names_in_") else inputs
+        plain, prefixed = encoded_names(self.column_transformer_, own)
         images = {given[name] for name in self.image_columns_}
         is_unique = len(images | set(plain)) == len(images) + len(plain)
         return plain if is_unique else distinct(prefixed)
