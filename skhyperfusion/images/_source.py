@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from skhyperfusion._wording import listing
 from skhyperfusion.images._cache._derived import derived
-from skhyperfusion.images._cache._store import Store
+from skhyperfusion.images._cache._store import Original, Store
 from skhyperfusion.images._formats._raw import BadImage
 from skhyperfusion.images._image_cells import Cell, collect_bad, raise_bad
 from skhyperfusion.images._spec import ImageSpec
@@ -96,6 +96,20 @@ class ImageSource:
     def stack(self, *, verbose: int = 0, n_threads: int | None = None) -> np.ndarray:
         """Return the images of all rows, (n, V, C, *S); with ``verbose`` a progress bar goes to stderr."""
         return self._read(range(len(self)), n_threads, verbose)
+
+    def originals(self, row: int) -> dict[Any, Original | None]:
+        """Return the images of one row as they are stored, by column; None where one is missing.
+
+        Parameters
+        ----------
+        row : int
+            Its position.
+        """
+        found, bad = collect_bad(
+            lambda cell: None if cell.value is None else self._store.original(cell.value), self._rows[row]
+        )
+        raise_bad(bad)
+        return {cell.column: image for cell, image in zip(self._rows[row], found, strict=True)}
 
     def derive(self, make: Callable[[np.ndarray], np.ndarray], name: str | None) -> np.ndarray:
         """Return what a function makes of every row's images, kept beside the images and made once.

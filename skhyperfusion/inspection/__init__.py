@@ -3,6 +3,7 @@
 from skhyperfusion.inspection._attribution import tabular_attribution
 from skhyperfusion.inspection._contribution import modality_contribution
 from skhyperfusion.inspection._contribution_display import ContributionDisplay
+from skhyperfusion.inspection._image_attribution import image_attribution
 from skhyperfusion.inspection._layer_display import LayerSensitivityDisplay
 from skhyperfusion.inspection._layer_sensitivity import layer_sensitivity
 from skhyperfusion.inspection._profile import conditioning_profile
@@ -15,6 +16,7 @@ __all__ = [
     "LayerSensitivityDisplay",
     "TrainingDisplay",
     "conditioning_profile",
+    "image_attribution",
     "layer_sensitivity",
     "modality_contribution",
     "tabular_attribution",

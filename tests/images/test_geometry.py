@@ -50,9 +50,9 @@ def place_of_peak(voxels, affine):
 
 def result_grid(recipe, shape, affine):
     """The grid that an image of this shape and affine ends up on, by the recipe's own steps."""
-    grid = recipe._oriented(Grid(shape, affine))[1]
-    grid = recipe._resampled(grid)[1]
-    return recipe._shaped(grid)[1]
+    grid = recipe.oriented(Grid(shape, affine))[1]
+    grid = recipe.resampled(grid)[1]
+    return recipe.shaped(grid)[1]
 
 
 @pytest.mark.parametrize(("matrix"), [pytest.param(matrix, id=name) for name, matrix in affines()])

@@ -8,7 +8,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,19 @@ from skhyperfusion.images._formats._content import absent
 from skhyperfusion.images._formats._dicom import series_files
 from skhyperfusion.images._formats._raw import BadImage, RawHeader
 from skhyperfusion.images._formats._readers import find_reader
+from skhyperfusion.images._voxels._placement import Placement, placements
 from skhyperfusion.images._voxels._recipe import Decoded, Plan, Recipe
 
 _PAIRED = (".hdr", ".img", ".mat")
+
+
+@dataclass(frozen=True)
+class Original:
+    """An image as stored: voxels (C, *S), their affine where known, and how each view is made of them."""
+
+    voxels: np.ndarray
+    affine: np.ndarray | None
+    views: list[Placement]
 
 
 class Store:
@@ -108,6 +118,11 @@ class Store:
     def image(self, value: Any) -> Decoded:
         """Return one image (V, C, *S), not to be written to."""
         return self._decode(value, self._recipe_of(value))
+
+    def original(self, value: Any) -> Original:
+        """Return one image as it is stored, decoded anew, with the way from it to what `image` returns."""
+        views, voxels, grid = placements(self._recipe_of(value), value)
+        return Original(voxels, grid.affine, views)
 
     def cached(self, value: Any) -> Decoded | None:
         """Return the image if this process has it in memory already."""

@@ -86,6 +86,31 @@ def orient_voxels(voxels: np.ndarray, ornt: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A permutation and flips of the axes (nibabel's "ornt", or None), then one flat axis less, or None."""
+
+    ornt: np.ndarray | None = None
+    flat: int | None = None
+
+    def __call__(self, voxels: np.ndarray) -> np.ndarray:
+        """Turn (C, *S): a view."""
+        if self.ornt is not None:
+            voxels = orient_voxels(voxels, self.ornt)
+        return voxels if self.flat is None else voxels.squeeze(self.flat + 1)
+
+    def back(self, voxels: np.ndarray) -> np.ndarray:
+        """Turn (C, *S) back: a view."""
+        if self.flat is not None:
+            voxels = np.expand_dims(voxels, self.flat + 1)
+        if self.ornt is None:
+            return voxels
+        back = np.empty_like(self.ornt)
+        for axis, (target, flip) in enumerate(self.ornt):
+            back[int(target)] = axis, flip
+        return orient_voxels(voxels, back)
+
+
+@dataclass(frozen=True)
 class Resampling:
     """Output voxel i lies at input index ``start + scale * i``, axis by axis."""
 
@@ -123,14 +148,14 @@ def resample_voxels(voxels: np.ndarray, resampling: Resampling) -> np.ndarray:
         n, scale, start = resampling.shape[axis], resampling.scale[axis], resampling.start[axis]
         if n == voxels.shape[axis + 1] and abs(scale - 1) < 1e-6 and abs(start) < 1e-6:
             continue
-        weights = _triangle_weights(voxels.shape[axis + 1], n, scale, start)
+        weights = triangle_weights(voxels.shape[axis + 1], n, scale, start)
         front = np.moveaxis(voxels, axis + 1, 0)
         rest = front.shape[1:]
         voxels = np.moveaxis((weights @ front.reshape(front.shape[0], -1)).reshape(n, *rest), 0, axis + 1)
     return voxels
 
 
-def _triangle_weights(n_in: int, n_out: int, scale: float, start: float) -> sparse.csr_array:
+def triangle_weights(n_in: int, n_out: int, scale: float, start: float) -> sparse.csr_array:
     """Return (n_out, n_in): rows are triangles around each output voxel's place, and sum to one."""
     reach = max(1.0, scale)
     centres = np.clip(start + scale * np.arange(n_out), 0, n_in - 1)

@@ -107,23 +107,28 @@ class Recipe:
 
     def image(self, value: Any) -> Decoded:
         """Decode a path, array or nibabel image."""
+        voxels, stored, kind = self.stored_voxels(value)
+        with np.errstate(all="ignore"):
+            is_empty = not voxels.any()
+            voxels = self._convert_channels(voxels, kind)
+            images = self._arrange(voxels, self.stored_grid(stored))
+        return Decoded(images, stored, is_empty)
+
+    def stored_voxels(self, value: Any) -> tuple[np.ndarray, RawHeader, str]:
+        """Return the voxels as stored (C, *S), float32, their header, and what kind of image they are."""
         stored = self.stored_header(value)
         raw = call_reader(lambda v: as_raw_image(find_reader(v).read(v) if isinstance(v, str) else v), value)
         if stored is None:
             stored = self.check_size(raw.header)
-        layout = self._layout(stored)
         if raw.voxels.size != stored.n_voxels:
             raise BadImage(
                 f"holds an array of shape {raw.voxels.shape} while its header says {stored.shape}. Restore "
                 "the file."
             )
-        with np.errstate(all="ignore"):  # float64 beyond float32 becomes infinite, and is refused below
-            voxels = layout.channels_first(raw.voxels).astype(np.float32, copy=False)
+        with np.errstate(all="ignore"):  # float64 beyond float32 becomes infinite, and is refused
+            voxels = self._layout(stored).channels_first(raw.voxels).astype(np.float32, copy=False)
             _check_finite(voxels)
-            is_empty = not voxels.any()
-            voxels = self._convert_channels(voxels, raw.kind)
-            images = self._arrange(voxels, Grid(layout.grid, stored.affine))
-        return Decoded(images, stored, is_empty)
+        return voxels, stored, raw.kind
 
     def check_size(self, stored: RawHeader) -> RawHeader:
         """Refuse a header without voxels, and one with more than `max_voxels`; nothing is decoded yet."""
@@ -201,14 +206,14 @@ class Recipe:
     def plan(self, stored: RawHeader) -> Plan:
         """Return what the image will be, or refuse it; `shape` is None where `crop` looks at the voxels."""
         layout = self._layout(stored)
-        grid = self._oriented(Grid(layout.grid, stored.affine))[1]
-        grid, n_views = self._resampled(grid)[1], 1
+        grid = self.oriented(Grid(layout.grid, stored.affine))[1]
+        grid, n_views = self.resampled(grid)[1], 1
         known = self.crop is None or not (callable(self.crop) or self.crop == "foreground")
         if self.crop is not None and known:
             grid = geometry.crop_grid(grid, self._checked_box(self.crop, grid))
-        grid = self._shaped(grid)[1]
+        grid = self.shaped(grid)[1]
         if self.bilateral is not None:
-            grid, n_views = geometry.half_grid(grid, self._bilateral_axis(grid)), 2
+            grid, n_views = geometry.half_grid(grid, self.bilateral_axis(grid)), 2
         return Plan(
             shape=grid.shape if known or (self.shape is not None and not callable(self.crop)) else None,
             n_channels=self._n_channels(layout.n_channels, len(layout.grid) == 2),
@@ -219,21 +224,21 @@ class Recipe:
 
     def _arrange(self, voxels: np.ndarray, grid: Grid) -> np.ndarray:
         """Turn, resample, crop, scale and split (C, *S) into (V, C, *S)."""
-        turn, grid = self._oriented(grid)
+        turn, grid = self.oriented(grid)
         voxels = turn(voxels)
-        resampling, grid = self._resampled(grid)
+        resampling, grid = self.resampled(grid)
         if resampling is not None:
             voxels = geometry.resample_voxels(voxels, resampling)
         views = []
-        for box in self._boxes(voxels, grid):
+        for box in self.boxes(voxels, grid):
             cropped = grid if box is None else geometry.crop_grid(grid, box)
             view = voxels if box is None else geometry.crop_voxels(voxels, box)
-            fit, cropped = self._shaped(cropped)
-            view = apply_intensity(fit(view), self.intensity)
+            step, cropped = self.shaped(cropped)
+            view = apply_intensity(_fitted(view, step), self.intensity)
             if self.bilateral is None:
                 views.append(view)
                 continue
-            axis = self._bilateral_axis(cropped)
+            axis = self.bilateral_axis(cropped)
             right_is_high = cropped.orientation is None or cropped.orientation[axis] != "L"
             views += geometry.halves(view, axis, right_is_high)
         if len({view.shape for view in views}) != 1:
@@ -245,7 +250,8 @@ class Recipe:
         _check_finite(images)
         return images
 
-    def _oriented(self, grid: Grid) -> tuple[Callable[[np.ndarray], np.ndarray], Grid]:
+    def oriented(self, grid: Grid) -> tuple[geometry.Turn, Grid]:
+        """Return how axes are turned and a flat one is dropped, and the grid after it."""
         geometry.check_affine(grid.affine)
         ornt = None
         if len(grid.shape) == 3 and grid.affine is not None and self.orientation is not None:
@@ -253,7 +259,7 @@ class Recipe:
         if self._wanted_dims not in (None, len(grid.shape)):
             flat = [axis for axis, n in enumerate(grid.shape) if n == 1]
             if self._wanted_dims == 2 and len(flat) == 1:
-                return _turn(ornt, flat[0]), _without_axis(grid, flat[0])
+                return geometry.Turn(ornt, flat[0]), _without_axis(grid, flat[0])
             raise BadImage(
                 f"is {len(grid.shape)}-D with shape {grid.shape}, and shape={self.shape} asks for "
                 f"{self._wanted_dims}-D images. Change ImageLoader(shape=...), or drop the row."
@@ -264,9 +270,10 @@ class Recipe:
                 f"has a single voxel along axis {axis} (shape {grid.shape}), which no network can look "
                 "along. Pass ImageLoader(shape=(H, W)) to read it as a 2-D picture, or drop the row."
             )
-        return _turn(ornt, None), grid
+        return geometry.Turn(ornt), grid
 
-    def _resampled(self, grid: Grid) -> tuple[geometry.Resampling | None, Grid]:
+    def resampled(self, grid: Grid) -> tuple[geometry.Resampling | None, Grid]:
+        """Return how voxels of `spacing` are made, None where that is not asked for, and the grid."""
         if self.spacing is None:
             return None, grid
         if grid.spacing is None:
@@ -290,14 +297,15 @@ class Recipe:
             )
         return resampling, resampling.grid(grid)
 
-    def _shaped(self, grid: Grid) -> tuple[Callable[[np.ndarray], np.ndarray], Grid]:
+    def shaped(self, grid: Grid) -> tuple[geometry.Resampling | tuple[int, ...] | None, Grid]:
+        """Return how `shape` is reached, and the grid: a resampling, the shape of a window, or None."""
         shape = self.shape if self.window is None else self._windowed(grid.shape)
         if shape is None or shape == grid.shape:
-            return _same, grid
+            return None, grid
         if self.spacing is not None:
-            return lambda voxels: geometry.window_voxels(voxels, shape), geometry.window_grid(grid, shape)
+            return shape, geometry.window_grid(grid, shape)
         resampling = geometry.resample_to_shape(grid, shape)
-        return lambda voxels: geometry.resample_voxels(voxels, resampling), resampling.grid(grid)
+        return resampling, resampling.grid(grid)
 
     def _windowed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape before it is halved that gives `window` after it."""
@@ -309,7 +317,8 @@ class Recipe:
         whole = shape[axis] if (shape[axis] + 1) // 2 == self.window[axis] else 2 * self.window[axis]
         return (*self.window[:axis], whole, *self.window[axis + 1 :])
 
-    def _boxes(self, voxels: np.ndarray, grid: Grid) -> list[geometry.Box | None]:
+    def boxes(self, voxels: np.ndarray, grid: Grid) -> list[geometry.Box | None]:
+        """Return the box of each view; None for the whole image."""
         if self.crop is None:
             return [None]
         if not callable(self.crop):
@@ -328,7 +337,8 @@ class Recipe:
             )
         return tuple((int(start), int(stop)) for start, stop in box)
 
-    def _bilateral_axis(self, grid: Grid) -> int:
+    def bilateral_axis(self, grid: Grid) -> int:
+        """Return the axis that is halved, or refuse an image that has no two halves along it."""
         axis = self.bilateral
         if not 0 <= axis < len(grid.shape) or grid.shape[axis] < 2:
             raise BadImage(
@@ -338,17 +348,12 @@ class Recipe:
         return axis
 
 
-def _same(voxels: np.ndarray) -> np.ndarray:
-    return voxels
-
-
-def _turn(ornt: np.ndarray | None, flat: int | None) -> Callable[[np.ndarray], np.ndarray]:
-    def turn(voxels: np.ndarray) -> np.ndarray:
-        if ornt is not None:
-            voxels = geometry.orient_voxels(voxels, ornt)
-        return voxels if flat is None else voxels.squeeze(flat + 1)
-
-    return turn
+def _fitted(voxels: np.ndarray, step: geometry.Resampling | tuple[int, ...] | None) -> np.ndarray:
+    if step is None:
+        return voxels
+    if isinstance(step, geometry.Resampling):
+        return geometry.resample_voxels(voxels, step)
+    return geometry.window_voxels(voxels, step)
 
 
 def _without_axis(grid: Grid, axis: int) -> Grid:
