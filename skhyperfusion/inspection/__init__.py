@@ -1,6 +1,7 @@
 """What a fitted model attends to: its layers, the columns of its table, and how the one changes the other."""
 
 from skhyperfusion.inspection._attribution import tabular_attribution
+from skhyperfusion.inspection._attribution_display import AttributionDisplay
 from skhyperfusion.inspection._contribution import modality_contribution
 from skhyperfusion.inspection._contribution_display import ContributionDisplay
 from skhyperfusion.inspection._image_attribution import image_attribution
@@ -11,6 +12,7 @@ from skhyperfusion.inspection._profile_display import ConditioningDisplay
 from skhyperfusion.inspection._training_display import TrainingDisplay
 
 __all__ = [
+    "AttributionDisplay",
     "ConditioningDisplay",
     "ContributionDisplay",
     "LayerSensitivityDisplay",
