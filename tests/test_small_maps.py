@@ -18,14 +18,19 @@ def _leave_nan_in_freed_memory():
 
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize(
-    ("shape", "stride"), [((1,), 2), ((1, 1), 2), ((1, 4), 1), ((2, 2, 2), 1), ((1, 3, 2), 2)], ids=str
-)
-def test_gradients_of_small_maps_are_those_of_float32(shape, stride, groups):
-    conv, kernel = CONV[len(shape)], (3,) * len(shape)
+    ("shape", "width", "stride"),
+    [
+        ((1,), 3, 2), ((1, 1), 3, 2), ((1, 4), 3, 1), ((2, 2, 2), 3, 1), ((1, 3, 2), 3, 2),
+        ((1, 1), 1, 2), ((2,), 2, 3), ((5, 2), 2, 3), ((3, 1, 1), 1, 3),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_gradients_of_small_maps_are_those_of_float32(shape, width, stride, groups):
+    conv = CONV[len(shape)]
     for _ in range(5):
         image = torch.randn(8, 16 * groups, *shape, requires_grad=True)
-        weight = torch.randn(32 * groups, 16, *kernel, requires_grad=True)
-        settings = {"stride": stride, "padding": 1, "groups": groups}
+        weight = torch.randn(32 * groups, 16, *(width,) * len(shape), requires_grad=True)
+        settings = {"stride": stride, "padding": width // 2, "groups": groups}
         wanted = conv(image, weight, **settings)
         direction = torch.randn_like(wanted)
         expected = torch.autograd.grad(wanted, [image, weight], direction)
@@ -42,6 +47,11 @@ def test_larger_maps_stay_in_bfloat16():
         assert F.conv2d(image, weight, padding=1).dtype == torch.bfloat16
         assert F.conv2d(image[..., :2], weight, padding=1).dtype == torch.float32
         assert F.conv2d(input=image[..., :2], weight=weight.bfloat16(), padding=1).dtype == torch.float32
+        assert F.conv2d(image[0, ..., :2], weight, padding=1).dtype == torch.float32  # without a batch
+        assert F.conv2d(image, weight, None, (3, 5), 1).dtype == torch.bfloat16
+        for stride in (4, [4], (4, 1)):
+            assert F.conv2d(image, weight, None, stride, 1).dtype == torch.float32
+            assert F.conv2d(image, weight, stride=stride, padding="valid").dtype == torch.float32
 
 
 def test_fit_in_bfloat16_on_a_cpu_is_near_that_in_float32(arrays):

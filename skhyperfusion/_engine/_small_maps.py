@@ -7,7 +7,7 @@ _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 
 class SmallMapsInFloat32(TorchFunctionMode):
-    """Convolve in float32 where an axis of the map is shorter than the kernel, under autocast as well.
+    """Convolve in float32 where an axis of the map is shorter than kernel or stride, under autocast as well.
 
     There the gradient of a bfloat16 kernel is not written as a whole by torch 2.13 on CPUs with bfloat16
     instructions: what is left is whatever the memory held, at times NaN. Random shapes have shown it for no
@@ -25,8 +25,12 @@ class SmallMapsInFloat32(TorchFunctionMode):
             )
 
 
-def _is_small(input, weight, *_, **__):
-    return any(size < width for size, width in zip(input.shape[2:], weight.shape[2:], strict=True))
+def _is_small(input, weight, bias=None, stride=1, *_, **__):
+    widths = weight.shape[2:]
+    sizes = input.shape[-len(widths) :]
+    strides = (stride,) if isinstance(stride, int) else tuple(stride)
+    strides = strides * len(sizes) if len(strides) == 1 else strides
+    return any(size < max(reach) for size, *reach in zip(sizes, widths, strides, strict=True))
 
 
 def _to_float32(value):

@@ -241,16 +241,7 @@ def test_scheduler_of_skorch_lowers_the_learning_rate(pictures, classifier):
     "skorch's own: `EpochScoring` and `BatchScoring` with a scorer of scikit-learn",
     note="Classes are coded 0, 1, ..., values standardised; the parameter `monitor` scores in your own",
 )
-@pytest.mark.parametrize(
-    "precision",
-    [
-        "float32",
-        # Seen in about one run of twenty on a busy machine; torch's bfloat16 on CPUs is suspected.
-        pytest.param(
-            "bfloat16", marks=pytest.mark.xfail(strict=False, raises=ValueError, reason="NaN now and then")
-        ),
-    ],
-)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("scoring", ["balanced_accuracy", "roc_auc", "neg_log_loss", "r2"])
 def test_scoring_of_skorch_scores_as_monitor_does(pictures, classifier, regressor, scoring, precision):
     X, labels, values = pictures
