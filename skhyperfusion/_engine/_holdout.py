@@ -5,12 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import (
-    GroupShuffleSplit,
-    ShuffleSplit,
-    StratifiedGroupKFold,
-    StratifiedShuffleSplit,
-)
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skhyperfusion._meta import group_codes
@@ -18,6 +13,9 @@ from skhyperfusion._rules import check_sample_weight
 from skhyperfusion._wording import listing, show
 
 MIN_ROWS_EARLY_STOPPING = 1000  # a tenth of fewer rows cannot tell one epoch from another
+# Draws of whole groups to choose from: with few, every combination is likely among them; with very many
+# one draw meets the shares.
+GROUPS_TRIED, MOST_DRAWS = 10_000, 200
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,8 @@ def split_holdout(n_rows, fraction, *, labels=None, groups=None, random_state):
     labels : array (n_rows,), optional
         Class codes; both parts then hold the classes in equal shares where their sizes allow.
     groups : array (n_rows,), optional
-        Subjects; the rows of one stay on one side.
+        Subjects; the rows of one stay on one side. The share is met as nearly as their sizes allow, then the
+        shares of the classes.
     random_state : RandomState
         Source of the split.
 
@@ -152,24 +151,21 @@ def split_holdout(n_rows, fraction, *, labels=None, groups=None, random_state):
             "Early stopping holds out whole groups, but all rows belong to one. "
             "Pass early_stopping=False, or more than one group."
         )
-    n_splits = 0 if groups is None else max(2, min(round(1 / fraction), len(np.unique(groups))))
-    smallest_class = 0 if labels is None else np.unique(labels, return_counts=True)[1].min()
-    if groups is not None and smallest_class >= n_splits:
-        splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
-    elif groups is not None:
-        splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=random_state)
-    elif labels is not None and _can_stratify(labels, fraction):
-        splitter = StratifiedShuffleSplit(n_splits=1, test_size=fraction, random_state=random_state)
+    if groups is not None:
+        train, valid = _split_groups(fraction, labels, groups, random_state)
     else:
-        splitter = ShuffleSplit(n_splits=1, test_size=fraction, random_state=random_state)
-    train, valid = next(splitter.split(np.zeros(n_rows), labels, groups))
-    train, valid = np.sort(train), np.sort(valid)
-    if labels is not None:
-        train, valid = _return_lost_classes(train, valid, labels, groups)
+        stratified = labels is not None and _can_stratify(labels, fraction)
+        splitter = (StratifiedShuffleSplit if stratified else ShuffleSplit)(
+            n_splits=1, test_size=fraction, random_state=random_state
+        )
+        train, valid = map(np.sort, next(splitter.split(np.zeros(n_rows), labels)))
+        if labels is not None:
+            train, valid = _return_lost_classes(train, valid, labels)
     if len(train) == 0 or len(valid) == 0:
         raise ValueError(
-            f"Cannot hold out validation_fraction={fraction!r} of {n_rows} rows for early stopping: "
-            "one part would be empty. Pass early_stopping=False, or another validation_fraction."
+            f"Cannot hold out validation_fraction={fraction!r} of {n_rows} rows for early stopping: one part "
+            f"would be empty{'' if groups is None else ', or training would lose a class, by whole groups'}. "
+            "Pass early_stopping=False, or another validation_fraction."
         )
     return train, valid
 
@@ -180,12 +176,47 @@ def _can_stratify(labels, fraction):
     return counts.min() >= 2 and min(n_valid, len(labels) - n_valid) >= len(counts)
 
 
-def _return_lost_classes(train, valid, labels, groups):
-    """Bring rows (with their whole group) back to the training side for a class that left it."""
-    lost = np.setdiff1d(labels, labels[train])
-    if lost.size == 0:
-        return train, valid
-    back = valid[np.isin(labels[valid], lost)]
-    if groups is not None:
-        back = valid[np.isin(groups[valid], groups[back])]
+def _return_lost_classes(train, valid, labels):
+    """Bring rows back to the training side for a class that left it."""
+    back = valid[~np.isin(labels[valid], labels[train])]
     return np.union1d(train, back), np.setdiff1d(valid, back)
+
+
+def _split_groups(fraction, labels, groups, random_state):
+    """Hold out whole groups: of some random draws the one that meets the shares best.
+
+    scikit-learn's `StratifiedGroupKFold` has whole folds only, of 1/2, 1/3, ... of the rows, and its
+    `GroupShuffleSplit` counts groups instead of rows.
+    """
+    _, groups = np.unique(groups, return_inverse=True)
+    _, labels = np.unique(np.zeros(len(groups)) if labels is None else labels, return_inverse=True)
+    counts = np.zeros((groups.max() + 1, labels.max() + 1))  # of each group's rows in each class
+    np.add.at(counts, (groups, labels), 1)
+    n_draws = int(np.clip(GROUPS_TRIED // len(counts), 1, MOST_DRAWS))
+    draws = [_draw_groups(counts, fraction, random_state) for _ in range(n_draws)]
+    wanted = fraction * counts.sum(axis=0)
+    by_class = [np.abs(counts[draw].sum(axis=0) - wanted).sum() for draw in draws]
+    by_rows = [abs(counts[draw].sum() - wanted.sum()) for draw in draws]
+    near = min(by_rows) + counts.sum() / 100  # a better balance is worth a hundredth of the rows
+    best = min((i for i in range(n_draws) if by_rows[i] <= near), key=by_class.__getitem__)
+    is_held = draws[best][groups]
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+
+
+def _draw_groups(counts, fraction, random_state):
+    """Take groups in random order, each that brings rows and classes nearer to their shares: bool (G,)."""
+    counts = np.column_stack([counts, counts.sum(axis=1)])
+    missing = fraction * counts.sum(axis=0)
+    left = counts.sum(axis=0)  # on the training side, which is to keep every class
+    held = np.zeros(len(counts), dtype=bool)
+    for group in random_state.permutation(len(counts)):
+        row = counts[group]
+        nearer = np.abs(missing - row).sum() < np.abs(missing).sum()
+        if nearer and (left > row)[row > 0].all():
+            held[group] = True
+            missing = missing - row
+            left = left - row
+    if not held.any():  # even the smallest group is more than twice the share
+        spared = [group for group, row in enumerate(counts) if (left > row)[row > 0].all()]
+        held[sorted(spared, key=lambda group: counts[group, -1])[:1]] = True
+    return held
