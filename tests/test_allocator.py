@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from skhyperfusion import HyperFusionRegressor, ImageLoader
-from skhyperfusion._engine import _allocator
+from skhyperfusion._engine import _allocator, _predict
 from skhyperfusion._engine._allocator import freed_memory_kept
 
 pytestmark = pytest.mark.skipif(
@@ -70,7 +70,7 @@ def seen():
 
 @pytest.fixture(autouse=True)
 def environment_without_settings_of_malloc(monkeypatch):
-    for name in (*_allocator._SET_BY_USER, "GLIBC_TUNABLES"):
+    for name in (*_allocator._SET_BY_USER, _allocator.SWITCH, "GLIBC_TUNABLES"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -97,7 +97,27 @@ def test_settings_of_the_environment_are_left_alone(monkeypatch):
     assert _allocator._glibc() is None
 
 
-def test_fit_and_predict_on_a_cpu_keep_freed_memory():
+def test_switch_leaves_the_processs_settings_alone(monkeypatch):
+    with freed_memory_kept():
+        assert _allocator._users == 1
+    monkeypatch.setenv("SKHYPERFUSION_KEEP_MEMORY", "0")
+    monkeypatch.setattr(_allocator, "_set", lambda *_: pytest.fail("malloc was told something"))
+    with freed_memory_kept():
+        assert _allocator._users == 0
+
+
+def test_switch_of_another_value_is_refused(monkeypatch):
+    monkeypatch.setenv("SKHYPERFUSION_KEEP_MEMORY", "no")
+    with (
+        pytest.raises(ValueError, match=r"SKHYPERFUSION_KEEP_MEMORY must be 0 or 1\. Got 'no'"),
+        freed_memory_kept(),
+    ):
+        pass
+
+
+@pytest.fixture
+def watched():
+    """A model whose network notes whether memory is kept while it runs, its table, and what it noted."""
     seen = set()
 
     class Watched(torch.nn.Linear):
@@ -111,11 +131,27 @@ def test_fit_and_predict_on_a_cpu_keep_freed_memory():
     X = np.random.default_rng(0).normal(size=(8, 18))
     model = HyperFusionRegressor(
         image_columns=list(range(16)), image_loader=ImageLoader(shape=(4, 4)), backbone=Watched,
-        fusion="concat", max_epochs=1,
+        fusion="concat", max_epochs=1, batch_size=2,
     )  # fmt: skip
     model.fit(X, X[:, 0])
     assert (True, 1) in seen
     seen.clear()
+    return model, X, seen
+
+
+def test_prediction_of_several_passes_over_much_keeps_freed_memory(watched, monkeypatch):
+    model, X, seen = watched
+    monkeypatch.setattr(_predict, "VALUES_WORTH_KEEPING", 8 * 16)
     model.predict(X)
     assert seen == {(False, 1)}
     assert _allocator._users == 0
+
+
+def test_prediction_of_one_row_or_little_leaves_malloc_alone(watched, monkeypatch):
+    model, X, seen = watched
+    monkeypatch.setattr(_allocator, "_set", lambda *_: pytest.fail("malloc was told something"))
+    model.predict(X)
+    monkeypatch.setattr(_predict, "VALUES_WORTH_KEEPING", 1)
+    model.predict(X[:1])
+    model.predict(X[:2])
+    assert seen == {(False, 0)}

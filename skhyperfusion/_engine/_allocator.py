@@ -12,6 +12,7 @@ import torch
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
 _USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}
+SWITCH = "SKHYPERFUSION_KEEP_MEMORY"
 _SET_BY_USER = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 _lock = threading.Lock()
@@ -24,8 +25,16 @@ def freed_memory_kept(device="cpu"):
 
     By default glibc returns every large tensor to the system when it is freed, and asks for fresh pages for
     the next one, which the system has to fill with zeros: in the training of volumes a third of the time.
-    Blocks may be nested, and run in several threads; the last one to end hands back. Where the C library is
-    another one, or its settings were made by environment variables, nothing happens.
+    Blocks may be nested, and run in several threads; the last one to end hands back.
+
+    These are settings of the whole process, which may be another program's: nothing happens with
+    ``SKHYPERFUSION_KEEP_MEMORY=0`` in the environment, where malloc is told anything there, or where the C
+    library is another one.
+
+    Raises
+    ------
+    ValueError
+        If the variable is neither 0 nor 1.
     """
     global _users
     library = _glibc() if torch.device(device).type == "cpu" else None
@@ -47,12 +56,21 @@ def freed_memory_kept(device="cpu"):
 
 
 def _glibc():
+    if not _may_keep():
+        return None
     if not sys.platform.startswith("linux"):
         return None
     if any(name in os.environ for name in _SET_BY_USER) or "malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version") else None
+
+
+def _may_keep():
+    value = os.environ.get(SWITCH, "1").strip()
+    if value not in ("0", "1"):
+        raise ValueError(f"The environment variable {SWITCH} must be 0 or 1. Got {value!r} instead.")
+    return value == "1"
 
 
 def _set(library, options):

@@ -1,5 +1,6 @@
 """What a fitted network says of new rows, whatever batch they come in."""
 
+import contextlib
 import copy
 import math
 
@@ -22,6 +23,9 @@ ROWS_AT_A_TIME = (2, 32)
 # Values that are read at a time where `batch_size` rows have fewer: between two runs of the network the
 # reader's code has left the processor's caches. 8 MiB, whatever the number of rows.
 VALUES_READ = 1 << 21
+# Values of all images from which on a prediction of several passes keeps the memory that each of them frees,
+# and hands it back at the end: below, settings of the whole process are not worth touching.
+VALUES_WORTH_KEEPING = 1 << 22
 
 
 @torch.no_grad()
@@ -66,7 +70,8 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward", ex
     last = lay_out(module)
     function = module if method == "forward" else module.features
     results = []
-    with freed_memory_kept(device):
+    is_large = len(dataset) > n_rows and len(dataset) * n_values >= VALUES_WORTH_KEEPING
+    with freed_memory_kept(device) if is_large else contextlib.nullcontext():
         for inputs in _blocks(dataset, n_read, device):
             inputs = {name: value.to(dtypes[name]).to(device) for name, value in inputs.items()}
             for parts in zip(*(value.split(n_rows) for value in inputs.values()), strict=True):
