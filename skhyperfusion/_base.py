@@ -29,6 +29,7 @@ from skhyperfusion._parameters import NETWORK_SETTINGS, PARAMETER_RULES, TRAININ
 from skhyperfusion._rules import check_names, check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._preprocessor import TabularPreprocessor
+from skhyperfusion._unused import warn_of_unused_parameters
 from skhyperfusion._wording import show
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._loader import ImageLoader
@@ -62,6 +63,11 @@ class BaseHyperFusion(BaseEstimator):
         rows = hold_out(
             rows, target.strata(rows.values), self.early_stopping, self.validation_fraction, random_state
         )
+        warn_of_unused_parameters(
+            self, fusion,
+            holds_out=rows.valid is not None,
+            architecture=self.module_.architecture if self._continues() else None,
+        )  # fmt: skip
         dataset = self._encode_training(encoder, target, rows)
         monitor = self._monitor(target, rows)
         device = spread_device(self.device)

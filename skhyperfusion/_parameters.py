@@ -129,7 +129,8 @@ hyper_width : int, default=32
     Units of every layer of the embedding network but the last; used from ``hyper_depth=2``. Also those of
     the network that reads the table with "tabular", "late" and "reverse".
 embedding_dim : int, default=8
-    Units of its last layer: the size of the embedding; used from ``hyper_depth=1``.
+    Units of its last layer: the size of the embedding; used from ``hyper_depth=1``. A fit warns of values
+    that are not used.
 shared_embedding : bool, default=True
     One embedding network for all external layers, or one for each.
 hyper_init : {"principled", "residual"}, default="principled"
