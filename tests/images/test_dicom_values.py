@@ -82,6 +82,15 @@ def test_white_is_zero_when_values_have_a_unit_keeps_them(save_slice, load, tmp_
     np.testing.assert_array_equal(load(path, **RAW)[0, 0, 0], 2 * stored - 100)
 
 
+@pytest.mark.parametrize(("kind", "turned"), [(None, True), ("US", True), ("HU", False), ("OD", False)])
+def test_white_is_zero_beside_a_rescaling_of_nothing_goes_by_its_type(
+    save_slice, load, tmp_path, kind, turned
+):
+    elements = {"RescaleSlope": 1, "RescaleIntercept": 0} | ({} if kind is None else {"RescaleType": kind})
+    path = save_slice(tmp_path / "a.dcm", GREY, PhotometricInterpretation="MONOCHROME1", **elements)
+    np.testing.assert_array_equal(load(path, **RAW)[0, 0, 0], 255 - GREY if turned else GREY)
+
+
 @pytest.mark.parametrize(
     ("slope", "intercept", "expected"),
     [

@@ -16,6 +16,7 @@ tifffile = pytest.importorskip("tifffile")
 RAW = {"intensity": None}
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 255, (16, 24, 3)).astype(np.uint8)
+GREY = RGB[..., 0]
 UPRIGHT = np.kron(np.array([[0, 80, 160], [240, 120, 40]], np.uint8), np.ones((8, 8), np.uint8))
 TURNED = np.ascontiguousarray(np.rot90(UPRIGHT))  # EXIF 6 stands it up: a quarter to the right
 
@@ -211,6 +212,81 @@ def test_tiff_when_tifffile_is_absent_says_what_to_install(tmp_path, as_column, 
 def test_tiff_when_it_is_no_single_picture_is_refused(tmp_path, as_column, pixels, options, message):
     tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
     with pytest.raises(ValueError, match=rf"(?s)Row 'p0', column 'scan': .*a\.tif' .*{message}"):
+        ImageLoader().open(as_column(tmp_path / "a.tif")).stack()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.jpg", {}),
+        ("a.tif", {}),
+        ("a.tif", {"compression": "jpeg"}),
+        ("a.tif", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_picture_in_inks_is_refused_with_the_way_to_colours(tmp_path, as_column, name, options):
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / name, **options)
+    message = r"Row 'p0', column 'scan': .*\.\w+' is a picture in inks \(CMYK\).*RGB.*register_reader"
+    with pytest.raises(ValueError, match=message):
+        ImageLoader().open(as_column(tmp_path / name))
+
+
+NETPBM = {
+    "P5 2 2 255": (b"\x03\xff\x00\x01", [3, 255, 0, 1]),
+    "P5 2 2 65535": (b"\x01\x02\xff\xfe" * 2, [258, 65534] * 2),
+    "P2 2 2 65535": (b"258 65534 0 1", [258, 65534, 0, 1]),
+    "P4 8 2": (b"\xf0\x0f", ([0] * 4 + [255] * 8 + [0] * 4)),
+}
+
+
+@pytest.mark.parametrize("header", NETPBM)
+def test_netpbm_called_png_keeps_its_samples(tmp_path, load, header):
+    samples, expected = NETPBM[header]
+    (tmp_path / "a.png").write_bytes(header.encode() + b"\n" + samples)
+    assert load(tmp_path / "a.png", **RAW).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "most"), [("P5 2 1 1023", 1023), ("P5 2 1 100", 100), ("P6 1 1 65535", 65535), ("P3 1 1 9", 9)]
+)
+def test_netpbm_whose_samples_pillow_would_change_is_refused(tmp_path, as_column, header, most):
+    (tmp_path / "a.png").write_bytes(header.encode() + b"\n" + b"1 2 3 ")
+    with pytest.raises(ValueError, match=rf"Row 'p0'.*a\.png' is a netpbm picture .* up to {most}, which"):
+        ImageLoader().open(as_column(tmp_path / "a.png"))
+
+
+def jpeg_2000(path, pixels, bits=None):
+    """Write a lossless JPEG 2000; `bits` is what its stream then says of its samples."""
+    Image.fromarray(pixels).save(path, format="JPEG2000", irreversible=False)
+    if bits is not None:
+        content = bytearray(path.read_bytes())
+        at = content.index(b"\xff\x4f\xff\x51") + 42
+        for component in range(1 if pixels.ndim == 2 else 3):
+            content[at + 3 * component] = bits
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("pixels", [GREY, GREY.astype(np.uint16) * 257, RGB], ids=["8", "16", "colours"])
+def test_jpeg_2000_called_png_keeps_its_samples(tmp_path, load, pixels):
+    jpeg_2000(tmp_path / "a.png", pixels)
+    expected = pixels if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    np.testing.assert_array_equal(load(tmp_path / "a.png", **RAW)[0, 0].squeeze(), expected)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "stored", "bits"),
+    [(GREY, 11, "12"), (GREY, 0x87, "-8"), (RGB, 15, "16, 16, 16")],
+    ids=["12 bits", "signed", "16-bit colours"],
+)
+def test_jpeg_2000_whose_samples_pillow_would_change_is_refused(tmp_path, as_column, pixels, stored, bits):
+    jpeg_2000(tmp_path / "a.png", pixels, stored)
+    with pytest.raises(ValueError, match=rf"Row 'p0'.*is a JPEG 2000 picture with samples of {bits} bits"):
+        ImageLoader().open(as_column(tmp_path / "a.png"))
+
+
+def test_tiff_of_complex_numbers_is_refused(tmp_path, as_column):
+    tifffile.imwrite(tmp_path / "a.tif", GREY * 1j)
+    with pytest.raises(ValueError, match=r"Row 'p0'.*a\.tif' holds values of type complex128"):
         ImageLoader().open(as_column(tmp_path / "a.tif")).stack()
 
 

@@ -72,6 +72,14 @@ def test_nifti_when_units_differ_gives_spacing_in_millimetres(tmp_path, as_colum
     np.testing.assert_allclose(spec.spacing, 2, rtol=1e-4)
 
 
+def test_array_when_some_voxels_are_masked_is_refused(as_column):
+    image = np.ma.masked_less(np.arange(64.0).reshape(8, 8), 3)
+    with pytest.raises(ValueError, match=r"Row 'p0', column 'scan': .*with 3 voxels masked.*filled\(0\)"):
+        ImageLoader().open(as_column(image)).stack()
+    unmasked = np.ma.masked_less(np.arange(64.0).reshape(8, 8), -1)
+    assert ImageLoader().open(as_column(unmasked)).stack().shape == (1, 1, 1, 8, 8)
+
+
 def test_nifti_when_complex_is_refused(tmp_path, as_column):
     nib.Nifti1Image(np.ones((4, 4, 4), np.complex64), np.eye(4)).to_filename(tmp_path / "a.nii")
     source = ImageLoader().open(as_column(tmp_path / "a.nii"))

@@ -22,7 +22,8 @@ def decode(dataset: Any, order: np.ndarray) -> np.ndarray:
 
     As the modality means them: look-up table or rescaling of each frame, palette, colours turned to RGB once.
     What is for display alone (window, presentation, overlays, colour profile) is left out, except that a
-    grey picture without a unit whose 0 is white is turned round, so that bright is bright on every device.
+    grey picture without a unit whose 0 is white (PS3.3 C.7.6.3.1.2) is turned round: of such values the
+    standard defines only how bright they are to be shown, and so bright is bright on every device.
     """
     stored = _stored(dataset)
     out = np.empty(stored.shape[:3] + ((3,) if n_channels(dataset) > 1 else ()), dtype=np.float32)
@@ -178,7 +179,9 @@ def _rescale(dataset: Any, i: int) -> tuple[float, float, bool]:
     slope, intercept = (numbers(holder, name, 1) for name in ("RescaleSlope", "RescaleIntercept"))
     slope = 1.0 if slope is None else float(slope[0])
     intercept = 0.0 if intercept is None else float(intercept[0])
-    has_unit = (slope, intercept) != (1, 0) and str(holder.get("RescaleType") or "") != "US"
+    # Slope 1 and intercept 0 change nothing; a type beside them still says what the values are (HU, say).
+    kind = str(holder.get("RescaleType") or "").strip()
+    has_unit = kind != "US" and (kind != "" or (slope, intercept) != (1, 0))
     for keyword, power in (("DoseGridScaling", 1), ("MaximumFractionalValue", -1)):
         factor = numbers(dataset, keyword, 1)
         if factor is not None:

@@ -18,6 +18,7 @@ from PIL import (
 from skhyperfusion.images._formats import _png as png
 from skhyperfusion.images._formats._content import format_of, mislabelled
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage
+from skhyperfusion.images._formats._samples import check_samples
 from skhyperfusion.images._formats._tiff import check_pages, read_tiff, read_tiff_header
 
 # Known by content, not by suffix; Pillow's further formats would run other programs, or are no pictures.
@@ -93,6 +94,7 @@ def _opened(path: str) -> Iterator[tuple[Any, BinaryIO]]:
         with image:
             if image.format == "TIFF":
                 check_pages(image.n_frames, image.tag_v2.get(270))
+                check_samples(image, file)
                 yield (image if _is_whole(image.tag_v2) else None), file
                 return
             # In a JPEG of several pictures (MPO) the others are previews and depths of the first.
@@ -101,6 +103,7 @@ def _opened(path: str) -> Iterator[tuple[Any, BinaryIO]]:
                     f"is an animation of {image.n_frames} pictures. Save the one that you want, or all as a "
                     ".npy volume."
                 )
+            check_samples(image, file)
             yield image, file
 
 

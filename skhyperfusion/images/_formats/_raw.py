@@ -84,6 +84,11 @@ def plain_voxels(voxels: np.ndarray) -> np.ndarray:
         raise BadImage(
             f"holds values of type {voxels.dtype}, which are not real numbers. Convert them to float32 first."
         )
+    if np.ma.is_masked(voxels):
+        raise BadImage(
+            f"is a masked array with {np.ma.count_masked(voxels)} voxels masked. Say what stands there: pass "
+            "array.filled(0)."
+        )
     return voxels
 
 
@@ -93,7 +98,7 @@ def as_raw_image(value: Any) -> RawImage:
     An ndarray, a pair of ndarray and 4 x 4 affine (a volume in space), or a nibabel image.
     """
     if isinstance(value, RawImage):
-        return value
+        return RawImage(plain_voxels(value.voxels), value.affine, value.kind)
     if is_nibabel(value):
         return RawImage(plain_voxels(value.dataobj), np.asarray(value.affine, dtype=float), "volume")
     if isinstance(value, tuple) and len(value) == 2:
