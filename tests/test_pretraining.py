@@ -121,6 +121,7 @@ def test_learning_rate_of_the_pretraining_is_never_that_of_a_large_network(array
     assert [settings.lr for *_, settings in stages.calls] == [wanted, lr]
 
 
+@pytest.mark.filterwarnings("ignore:.*pretrain_embedding=3 has no effect at hyper_depth=0")
 @pytest.mark.parametrize("params", [{"fusion": "concat"}, {"fusion": "image"}, {"hyper_depth": 0}], ids=str)
 def test_pretraining_when_there_is_no_embedding_network_is_left_out(arrays, stages, params):
     X, y, _ = arrays

@@ -1,9 +1,11 @@
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from skhyperfusion.images import ImageLoader
+from skhyperfusion.images._formats import _dicom_stream
 
 RAW = {"intensity": None}
 
@@ -171,3 +173,55 @@ def test_file_when_enhanced_is_a_volume(pydicom, save_slice, as_column, tmp_path
     source = ImageLoader(orientation="LPS", **RAW).open(as_column(path))
     assert source.spec.spacing == (1.5, 2.0, 4.0)
     np.testing.assert_array_equal(source.stack()[0, 0, 0], frames.transpose(2, 1, 0))
+
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+def deflate(path, pydicom, **elements):
+    """Write a file again as Deflated Explicit VR, some elements changed."""
+    dataset = pydicom.dcmread(path)
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.file_meta.TransferSyntaxUID = DEFLATED
+    dataset.save_as(path)
+    return path
+
+
+def test_deflated_file_when_read_gives_the_same_values(save_slice, pydicom, load, tmp_path):
+    path = deflate(save_slice(tmp_path / "a.dcm", CT[0], RescaleSlope=2), pydicom)
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == DEFLATED
+    np.testing.assert_array_equal(load(path, **RAW)[0, 0, 0], 2 * CT[0])
+
+
+def test_deflated_file_when_its_header_tells_of_as_many_pixels_may_unpack_to_any_size(
+    save_slice, pydicom, load, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_dicom_stream, "_MOST_BESIDE", 4096)
+    mask = np.zeros((200, 200), np.uint16)
+    mask[0, 0] = 7
+    path = deflate(save_slice(tmp_path / "a.dcm", mask), pydicom)
+    assert (tmp_path / "a.dcm").stat().st_size < 2000  # of 80,000 bytes
+    np.testing.assert_array_equal(load(path, **RAW)[0, 0, 0], mask)
+
+
+@pytest.mark.parametrize("name", ["PixelData", "private element"])
+def test_deflated_file_when_it_unpacks_to_more_than_its_header_tells_is_refused(
+    save_slice, pydicom, as_column, tmp_path, name
+):
+    path = save_slice(tmp_path / "a.dcm", CT[0])
+    dataset = pydicom.dcmread(path)
+    if name == "PixelData":
+        dataset.PixelData = bytes(1 << 27)
+    else:
+        dataset.add_new(0x00291010, "OB", bytes(1 << 27))
+    dataset.file_meta.TransferSyntaxUID = DEFLATED
+    dataset.save_as(path)
+    del dataset
+    assert (tmp_path / "a.dcm").stat().st_size < 200_000
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"Row 'p0', column 'scan': .*a\.dcm' .*(unpacks to more|holds)"):
+        ImageLoader().open(as_column(path)).stack()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 26

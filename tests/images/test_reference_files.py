@@ -1,4 +1,4 @@
-"""The test files that pydicom and nibabel ship: each reads as by its own library, or is refused by name."""
+"""The files that installed packages ship: each reads as by its own library, or is refused by name."""
 
 import warnings
 from collections import Counter
@@ -8,6 +8,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
+import sklearn
+from PIL import Image
 
 from skhyperfusion.images import ImageLoader
 
@@ -19,10 +22,13 @@ DICOM_FILES = sorted(
     if path.is_file() and path.suffix in ("", ".dcm") and "README" not in path.name
 )
 NIBABEL = Path(nib.__file__).parent
-NIBABEL_FILES = sorted(
+NIBABEL_FILES = sorted(path for path in NIBABEL.rglob("tests/data/*") if path.is_file())
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif")
+PICTURES = sorted(
     path
-    for path in NIBABEL.rglob("tests/data/*")
-    if path.name.lower().endswith((".nii", ".nii.gz", ".img", ".hdr", ".mgh", ".mgz", ".img.gz", ".mgz"))
+    for package in (sklearn, scipy)
+    for path in Path(package.__file__).parent.rglob("*")
+    if path.suffix in PICTURE_SUFFIXES
 )
 
 
@@ -75,3 +81,39 @@ def test_dicom_files_of_pydicom_are_read_as_by_pydicom_or_refused():
     # Refused are: what holds no image, what pydicom cannot decode here, films, and damaged headers.
     for path in [path for path, what in outcomes.items() if what == "refused"]:
         print(path.name, read(path))
+
+
+def reference_nibabel(path):
+    """Return what nibabel makes of a file, channels first, or None where it cannot read it."""
+    try:
+        voxels = nib.load(path).get_fdata()
+    except Exception:  # the reference's own error, whatever it is
+        return None
+    return voxels[None] if voxels.ndim == 3 else np.moveaxis(voxels, -1, 0)
+
+
+def test_files_of_nibabel_are_read_as_by_nibabel_or_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom remarks on what is odd in the DICOM files among them
+        outcomes = {
+            path: outcome(
+                read(path),
+                reference_dicom(path) if path.suffix == ".dcm" else reference_nibabel(path),
+                path,
+            )
+            for path in NIBABEL_FILES
+        }
+    assert [path.name for path, what in outcomes.items() if what == "wrong"] == []
+    assert Counter(outcomes.values())["equal"] >= 7
+    # Refused are: formats without a reader (PAR/REC, MINC, AFNI, tracks), headers without their voxels, NaN.
+
+
+def test_pictures_of_installed_packages_are_read_as_by_pillow():
+    outcomes = {}
+    for path in PICTURES:
+        with Image.open(path) as image:
+            grey = image.mode in ("L", "LA", "1")
+            pixels = np.array(image.convert("L" if grey else "RGB"))
+        outcomes[path] = outcome(read(path), pixels[None] if grey else np.moveaxis(pixels, -1, 0), path)
+    assert [path.name for path, what in outcomes.items() if what != "equal"] == []
+    assert len(outcomes) >= 3

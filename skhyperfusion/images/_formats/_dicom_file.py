@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, BinaryIO
+from typing import Any
 
 from skhyperfusion._optional import import_optional
 from skhyperfusion._wording import show
 from skhyperfusion.images._formats._content import mislabelled
+from skhyperfusion.images._formats._dicom_stream import bounded
 from skhyperfusion.images._formats._raw import BadImage
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
@@ -36,8 +36,8 @@ def open_dicom(path: str, *, pixels: bool = False) -> Any:
     """Return the data set of a file that holds an image; without `pixels` all but these."""
     pydicom = import_optional("pydicom", "Reading DICOM", extra="dicom")
     # Archives of before 1993 have no preamble: what comes out is judged by its elements.
-    with open(path, "rb") as file:
-        dataset = pydicom.dcmread(_Bounded(file), stop_before_pixels=not pixels, force=True)
+    with bounded(path, (lambda: _n_pixel_bytes(open_dicom(path))) if pixels else None) as file:
+        dataset = pydicom.dcmread(file, stop_before_pixels=not pixels, force=True)
     if _is_directory(dataset):
         raise BadImage("is a DICOMDIR, a list of files: it holds no image. Name the folder of one series.")
     if "Rows" not in dataset and len(dataset.group_dataset(0x0008)) == 0 and not is_dicom(path):
@@ -60,17 +60,10 @@ def open_dicom(path: str, *, pixels: bool = False) -> Any:
     return dataset
 
 
-class _Bounded:
-    """A file that is never asked for more bytes than it has: a damaged length would allocate gigabytes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._size = os.fstat(file.fileno()).st_size
-        self.name, self.tell, self.seek, self.close = file.name, file.tell, file.seek, file.close
-
-    def read(self, size: int | None = -1) -> bytes:
-        left = max(0, self._size - self._file.tell())
-        return self._file.read(left if size is None or size < 0 else min(size, left))
+def _n_pixel_bytes(dataset: Any) -> int:
+    n_pixels = int(dataset.Rows) * int(dataset.Columns) * n_frames(dataset)
+    bits = int(dataset.get("SamplesPerPixel") or 1) * int(dataset.get("BitsAllocated") or 8)
+    return n_pixels * bits // 8 + 1
 
 
 def _is_directory(dataset: Any) -> bool:
