@@ -4,8 +4,9 @@
 
 The circumference in mm is what the picture shows, in pixels, times the size of a pixel, which the table
 holds: real data on which the table changes what an image means. Folds by subject, the same for all methods;
-a seed draws the folds and the networks. The error is the mean absolute one, in mm. Beside the fusions stands
-ridge regression on the table and the principal components of the picture.
+a seed draws the folds and the networks. Training pictures are mirrored: the circumference stays what it is.
+The error is the mean absolute one, in mm. Beside the fusions stands ridge regression on the table and the
+principal components of the picture.
 """
 
 import time
@@ -42,7 +43,8 @@ def make(method, seed, arguments):
         return baseline_regressor(image_loader=loader)
     return HyperFusionRegressor(
         fusion=method, image_loader=loader, base_channels=arguments.base_channels,
-        max_epochs=arguments.epochs, backbone=arguments.backbone, random_state=seed,
+        max_epochs=arguments.epochs, backbone=arguments.backbone, augmentation=arguments.augmentation,
+        random_state=seed,
     )  # fmt: skip
 
 
@@ -69,6 +71,7 @@ def main():
     arguments.add_argument("--base-channels", type=int, default=8)
     arguments.add_argument("--shape", type=int, nargs=2, default=(54, 80))
     arguments.add_argument("--backbone", default="resnet")
+    arguments.add_argument("--augmentation", choices=["light", "shift"], default="light")
     arguments = arguments.parse_args()
     data = read_pictures(real_data("hc18-small"))
     X, y, subject = data
