@@ -24,11 +24,11 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import _check_method_params, _num_samples, column_or_1d, has_fit_parameter
+from sklearn.utils.validation import column_or_1d, has_fit_parameter
 from tqdm import tqdm
 
+from skhyperfusion._sklearn_private import check_method_params, count_rows, is_loss, score_function, take_rows
 from skhyperfusion._wording import show
 
 # Whole groups cannot be dealt by single ranks: so many parts of the target at most are balanced over them.
@@ -50,7 +50,7 @@ def take_over_tags(tags, estimator):
 
 def row_names(X):
     """Return the names of the rows of X, for messages."""
-    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(_num_samples(X))
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(count_rows(X))
 
 
 # --- The folds of a number ---------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
             f"cv={cv} is no number of folds. Pass 2 or more, a splitter, or a list of (train, test)."
         )
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(n_folds)
-    _check_enough(n_folds, _num_samples(X), "samples: n_samples")
+    _check_enough(n_folds, count_rows(X), "samples: n_samples")
     n_bins = None
     if groups is not None:
         groups = group_codes(groups)
@@ -153,7 +153,7 @@ def _strata(y, n_folds, *, classifier, labels, n_bins):
 
     Each has as many rows as there are folds at least, if the labels have.
     """
-    n_rows = _num_samples(y)
+    n_rows = count_rows(y)
     labels = np.zeros(n_rows, dtype=np.intp) if labels is None else pd.factorize(np.asarray(labels))[0]
     if classifier and type_of_target(y) in ("binary", "multiclass"):
         y = column_or_1d(y)
@@ -256,16 +256,16 @@ def route_fit(router, estimator, *, params=None, sample_weight=None, groups=None
 
 def fit_rows(estimator, X, y, rows, params):
     """Fit a clone on some of the rows; of `params`, those with a value for each row are cut to these."""
-    X_part, y_part = _safe_split(estimator, X, y, rows)
+    X_part, y_part = take_rows(estimator, X, y, rows)
     fitted = clone(estimator)
-    fitted.fit(X_part, y_part, **_check_method_params(X, params, rows))
+    fitted.fit(X_part, y_part, **check_method_params(X, params, rows))
     return fitted
 
 
 def score_rows(fitted, X, y, rows, trained, scorer, scoring, params):
     """Return the scores in some of the rows by the metrics' names; `trained` are the rows of the fit."""
-    X_part, y_part = _safe_split(fitted, X, y, rows, trained)
-    scores = scorer(fitted, X_part, y_part, **_check_method_params(X, params, rows))
+    X_part, y_part = take_rows(fitted, X, y, rows, trained)
+    scores = scorer(fitted, X_part, y_part, **check_method_params(X, params, rows))
     if not isinstance(scores, dict):
         scores = {name_of_metric(scoring): scores}
     for name, score in scores.items():
@@ -285,9 +285,8 @@ def name_of_metric(scoring):
     """
     if scoring is None or isinstance(scoring, str):
         return scoring or "score"
-    function = getattr(scoring, "_score_func", scoring)  # of what make_scorer returns
-    sign = "neg_" if getattr(scoring, "_sign", 1) < 0 else ""
-    return sign + getattr(function, "__name__", "score")
+    sign = "neg_" if is_loss(scoring) else ""
+    return sign + getattr(score_function(scoring), "__name__", "score")
 
 
 def run_fits(function, tasks, *, name, n_jobs=None, verbose=0, n_done=0, failure=None):

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight
 
+from skhyperfusion._sklearn_private import check_weights, parameter_names
 from skhyperfusion._wording import did_you_mean, show
 
 
@@ -219,7 +219,7 @@ def check_sample_weight(sample_weight, n_rows):
     >>> check_sample_weight(None, 3)
     array([1., 1., 1.])
     """
-    return _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
+    return check_weights(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
 
 
 def check_names(cls, params):
@@ -227,7 +227,7 @@ def check_names(cls, params):
 
     Python's own error has no suggestion.
     """
-    names = cls._get_param_names()
+    names = parameter_names(cls)
     for name in params:
         if name not in names:
             raise TypeError(

@@ -1,7 +1,6 @@
 """What a transformer of ours gives out: names that differ, and the kind of table that was asked for."""
 
-from sklearn import get_config
-
+from skhyperfusion._sklearn_private import asked_output
 from skhyperfusion._table._cells import cells_of, holds_numbers, is_missing
 
 
@@ -24,10 +23,8 @@ def distinct(names):
 
 def as_asked(transformer, frame):
     """Return the DataFrame, or a polars one where `set_output` (or scikit-learn's setting) asks for it."""
-    config = getattr(transformer, "_sklearn_output_config", {})
-    asked = config.get("transform", get_config()["transform_output"])
     # scikit-learn's own conversion takes cells of polars that are arrays for lists.
-    return _to_polars(frame) if asked == "polars" else frame
+    return _to_polars(frame) if asked_output(transformer) == "polars" else frame
 
 
 def _to_polars(frame):

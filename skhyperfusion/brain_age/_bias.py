@@ -4,8 +4,9 @@ import numbers
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
+from skhyperfusion._rules import check_sample_weight
 from skhyperfusion._wording import show
 
 
@@ -98,7 +99,7 @@ def fit_age_bias(y_true, y_pred, *, sample_weight=None):
     AgeBias(slope=0.8, intercept=10.0)
     """
     y_true, y_pred = _pair(y_true, y_pred)
-    weight = _check_sample_weight(sample_weight, np.empty((len(y_true), 1)), ensure_non_negative=True)
+    weight = check_sample_weight(sample_weight, len(y_true))
     if len(np.unique(y_true[weight > 0])) < 2:
         raise ValueError(
             f"A bias with age needs two different ages, but all of {len(y_true)} rows are "

@@ -5,9 +5,7 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
 from sklearn.utils import indexable
-from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_is_fitted,
     column_or_1d,
 )
@@ -21,7 +19,8 @@ from skhyperfusion._meta import (
     run_fits,
     take_over_tags,
 )
-from skhyperfusion._rules import Boolean, HasMethods, Number, check_parameters
+from skhyperfusion._rules import Boolean, HasMethods, Number, check_parameters, check_sample_weight
+from skhyperfusion._sklearn_private import take_rows
 from skhyperfusion._target import check_values
 from skhyperfusion.brain_age._bias import fit_age_bias
 
@@ -139,7 +138,7 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         check_parameters(self, rules)
         y = column_or_1d(check_values(y, row_names(X), name=type(self).__name__), warn=True)
         X, y, groups = indexable(X, y, groups)
-        weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)), ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, len(y))
         routed = route_fit(
             self.get_metadata_routing(),
             self.regressor,
@@ -217,4 +216,4 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
 def _fit_and_predict(regressor, X, y, train, test, params):
     """Return the predictions for the rows left out, or without such the fitted regressor."""
     fitted = fit_rows(regressor, X, y, train, params)
-    return fitted if test is None else fitted.predict(_safe_split(fitted, X, None, test, train)[0])
+    return fitted if test is None else fitted.predict(take_rows(fitted, X, None, test, train)[0])

@@ -8,7 +8,6 @@ import sklearn
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
-from sklearn.utils.validation import _check_sample_weight
 
 from skhyperfusion._meta import (
     fit_rows,
@@ -20,6 +19,7 @@ from skhyperfusion._meta import (
     take_over_tags,
 )
 from skhyperfusion._rules import Boolean, Callable, HasMethods, InstanceOf, Nothing, Number, check_parameters
+from skhyperfusion._sklearn_private import check_weights
 
 
 class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
@@ -40,7 +40,7 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         self._check_parameters()
         X, y, groups = indexable(X, self._check_target(X, y), groups)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, np.empty((len(y), 1)))
+            sample_weight = check_weights(sample_weight, np.empty((len(y), 1)))
         routed = self._route(sample_weight, groups, params)
         splits = make_folds(self.cv, X, y, classifier=is_classifier(self), **routed.split)
         if self.n_best is not None and self.n_best > len(splits):

@@ -8,6 +8,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._rules import OneOf, check_parameters
+from skhyperfusion._sklearn_private import constraints_without
 from skhyperfusion._wording import listing
 from skhyperfusion.ensemble._rules import VOTING, combine
 
@@ -77,9 +78,7 @@ class ConfidenceVotingClassifier(VotingClassifier):
     """
 
     # scikit-learn's own check of the parameters knows two rules only; `fit` checks this one.
-    _parameter_constraints: ClassVar = {
-        name: rule for name, rule in VotingClassifier._parameter_constraints.items() if name != "voting"
-    }
+    _parameter_constraints: ClassVar = constraints_without(VotingClassifier, "voting")
 
     def __init__(
         self,

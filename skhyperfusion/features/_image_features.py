@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._rules import (
@@ -17,6 +17,7 @@ from skhyperfusion._rules import (
     SequenceOf,
     check_parameters,
 )
+from skhyperfusion._sklearn_private import check_feature_names_in
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._output import as_asked, distinct
 from skhyperfusion.features._network import NetworkFeatures
@@ -207,7 +208,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
             the first.
         """
         check_is_fitted(self)
-        given = _check_feature_names_in(self, input_features)
+        given = check_feature_names_in(self, input_features)
         own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
         given = dict(zip(own, given, strict=True))
         image = given[self.image_columns_[0]]

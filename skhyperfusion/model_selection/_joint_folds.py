@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils.validation import _num_samples
 
 from skhyperfusion._meta import group_codes
 from skhyperfusion._rules import Boolean, Number, RandomState, private_random_state
+from skhyperfusion._sklearn_private import count_rows
 from skhyperfusion._table._frames import as_frame
 from skhyperfusion._table._schema import clean_tabular
 from skhyperfusion._wording import did_you_mean, listing, show
@@ -140,7 +140,7 @@ class JointStratifiedKFold(BaseCrossValidator):
 
     def _folds(self, X, y, groups):
         """Return the fold of each row (n,)."""
-        n_samples = _num_samples(X)
+        n_samples = count_rows(X)
         if n_samples < self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} is more than the number of samples: n_samples={n_samples}."

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from skhyperfusion._rules import Nothing, OneOf, SequenceOf, check_argument
+from skhyperfusion._sklearn_private import is_loss
 
 
 def errors_in(scoring):
@@ -19,7 +20,7 @@ def errors_in(scoring):
 
 
 def _is_error(metric):
-    return str(metric).startswith("neg_") if isinstance(metric, str) else getattr(metric, "_sign", 1) < 0
+    return str(metric).startswith("neg_") if isinstance(metric, str) else is_loss(metric)
 
 
 def check_errors(owner, errors, metrics):

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.pipeline import Pipeline
@@ -18,6 +18,7 @@ from sklearn.utils import Bunch
 from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._engine._net import FusionNet
 from skhyperfusion._estimators import HyperFusionClassifier, HyperFusionRegressor
+from skhyperfusion._sklearn_private import PLAIN_TYPES, CalibratedClassifier
 from skhyperfusion._survival import SurvivalTarget
 from skhyperfusion._survival_estimator import HyperFusionSurvival
 from skhyperfusion._table._missing import MissingValues
@@ -43,10 +44,8 @@ from skhyperfusion.presets import mni152_hippocampi
 SKOPS_TYPES = frozenset(
     {
         "numpy.dtype",
-        "sklearn.calibration._SigmoidCalibration",
         "skhyperfusion._table._imputation.StandardizedImputer",
-        "sklearn.impute._iterative.IterativeImputer",
-        "sklearn.impute._iterative._ImputerTriplet",
+        *PLAIN_TYPES,
     }
 )
 #: Parameters that name folders: of the machine that trained, and no one else's business.
@@ -210,7 +209,7 @@ OURS = {
     "VotingRegressor": Plain(VotingRegressor),
     "TransformedTargetRegressor": Plain(TransformedTargetRegressor),
     "CalibratedClassifierCV": Plain(CalibratedClassifierCV),
-    "CalibratedClassifier": Plain(_CalibratedClassifier),
+    "CalibratedClassifier": Plain(CalibratedClassifier),
     "Bunch": Mapping(Bunch),
 }
 _NAMES = {kind.cls: name for name, kind in OURS.items()}
