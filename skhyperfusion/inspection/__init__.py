@@ -7,6 +7,8 @@ from skhyperfusion.inspection._contribution_display import ContributionDisplay
 from skhyperfusion.inspection._image_attribution import image_attribution
 from skhyperfusion.inspection._layer_display import LayerSensitivityDisplay
 from skhyperfusion.inspection._layer_sensitivity import layer_sensitivity
+from skhyperfusion.inspection._modulation import weight_modulation
+from skhyperfusion.inspection._modulation_display import ModulationDisplay
 from skhyperfusion.inspection._profile import conditioning_profile
 from skhyperfusion.inspection._profile_display import ConditioningDisplay
 from skhyperfusion.inspection._training_display import TrainingDisplay
@@ -16,10 +18,12 @@ __all__ = [
     "ConditioningDisplay",
     "ContributionDisplay",
     "LayerSensitivityDisplay",
+    "ModulationDisplay",
     "TrainingDisplay",
     "conditioning_profile",
     "image_attribution",
     "layer_sensitivity",
     "modality_contribution",
     "tabular_attribution",
+    "weight_modulation",
 ]

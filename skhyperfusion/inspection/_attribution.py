@@ -72,7 +72,7 @@ def tabular_attribution(estimator, X, *, columns=None, background=None, n_permut
     check_argument(caller, "n_permutations", n_permutations, [Number(int, 1)])
     check_argument(caller, "random_state", random_state, [RandomState()])
     answer, classes = answers_of(estimator)
-    columns = _table_of(estimator, caller) if columns is None else list(columns)
+    columns = table_columns(estimator, caller) if columns is None else list(columns)
     for column in columns:
         check_column(X, column, caller)
         check_column(background, column, caller)
@@ -112,7 +112,7 @@ def _steps(answer, X, drawn, columns, order):
     return predicted.reshape(len(frames), len(X), -1)
 
 
-def _table_of(estimator, caller):
+def table_columns(estimator, caller):
     """Columns of the table, as the first estimator of ours inside tells them in the user's own names."""
     for found in _inside(estimator):
         if hasattr(found, "tabular_columns_"):

@@ -10,7 +10,7 @@ from skhyperfusion._wording import check_choice
 from skhyperfusion.images._voxels._placement import put_back
 from skhyperfusion.inspection._answers import Findings, as_rows, check_column
 from skhyperfusion.inspection._captum_maps import METHODS, Mapper
-from skhyperfusion.inspection._members import Answer, choose_answer, members_of
+from skhyperfusion.inspection._members import Answer, choose_answer, encoded, members_of
 
 NAME = "image_attribution"
 _BASELINES = ("blur", "zero")
@@ -210,7 +210,7 @@ def _references(estimator, baseline, n_members):
     """Return the baseline of each member: a name, or the mean image (1, V, C, *S) of some rows."""
     if baseline is None or isinstance(baseline, str):
         return [baseline or "blur"] * n_members
-    sources = [_encoded(member)[0] for member in _members(estimator, baseline)]
+    sources = [encoded(member)[0] for member in _members(estimator, baseline)]
     return [source.stack().mean(axis=0, keepdims=True, dtype=np.float64) for source in sources]
 
 
@@ -227,16 +227,9 @@ def _with_values(X, against, members):
     return X
 
 
-def _encoded(member):
-    """Return the images of a member's rows, an ImageSource, and their table, (n, T) or None."""
-    encoder = member.estimator._encoder
-    source = encoder.open_images(member.frame)
-    return source, encoder.encode_table(member.frame, source)
-
-
 def _explain(mappers, members):
     """Explain each row by each member, and average over these: a list of dicts."""
-    inputs = [_encoded(member) for member in members]
+    inputs = [encoded(member) for member in members]
     return [
         _mean(
             [

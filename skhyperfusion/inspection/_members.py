@@ -61,6 +61,13 @@ def members_of(estimator, X, caller):
     )
 
 
+def encoded(member):
+    """Return the images of a member's rows, an ImageSource, and their table, (n, T) or None."""
+    encoder = member.estimator._encoder
+    source = encoder.open_images(member.frame)
+    return source, encoder.encode_table(member.frame, source)
+
+
 class Answer(nn.Module):
     """What a fitted estimator answers, as a function of tensors that gradients go through.
 

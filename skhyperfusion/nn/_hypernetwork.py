@@ -131,7 +131,11 @@ class Hypernetwork(nn.Module):
         thread-local table that the context fills and clears. Activation checkpointing, which runs a
         layer again outside of the context, is not possible for a part that holds external layers.
         """
-        pairs = zip(self.embed(tabular), self.generators, strict=True)
+        return self.supply_embeddings(self.embed(tabular))
+
+    def supply_embeddings(self, embeddings):
+        """Return the same of one embedding (B, E) for each layer, which may be of unlike rows."""
+        pairs = zip(embeddings, self.generators, strict=True)
         return _Supply(dict(zip(self.slots, pairs, strict=True)))
 
     def forward(self, tabular):
