@@ -25,6 +25,7 @@ from skhyperfusion._engine._net import check_net_params
 from skhyperfusion._engine._predict import predict_outputs
 from skhyperfusion._engine._pretrain import pretrain_embedding
 from skhyperfusion._engine._train import TrainingSettings, lr_scales, train
+from skhyperfusion._identity import make_checkpoint
 from skhyperfusion._parameters import NETWORK_SETTINGS, PARAMETER_RULES, TRAINING_SETTINGS
 from skhyperfusion._rules import check_names, check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
@@ -85,6 +86,7 @@ class BaseHyperFusion(BaseEstimator):
                 lr_scales=lr_scales(module, self.hyper_lr_scale, self.backbone_lr_scale),
                 augmentation=self._augmentation(encoder),
             )
+            settings = replace(settings, checkpoint=make_checkpoint(self, module, dataset, rows, settings))
             trained = self._train(module, dataset, rows, settings, monitor)
         if target.needs_outputs:
             self._finish_target(target, trained.net.module_, dataset, rows, device)
@@ -318,6 +320,7 @@ class BaseHyperFusion(BaseEstimator):
             precision=resolve_precision(self.precision, device),
             seed=random_state.randint(2**31),
             stage="epoch",
+            checkpoint=None,
         )
 
     def _augmentation(self, encoder):

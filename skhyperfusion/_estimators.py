@@ -105,6 +105,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         callbacks=None,
         net_params=None,
         warm_start=False,
+        checkpoint_dir=None,
         device="auto",
         precision="auto",
         compile=False,
@@ -144,6 +145,7 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
         self.callbacks = callbacks
         self.net_params = net_params
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.precision = precision
         self.compile = compile
@@ -319,6 +321,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         callbacks=None,
         net_params=None,
         warm_start=False,
+        checkpoint_dir=None,
         device="auto",
         precision="auto",
         compile=False,
@@ -358,6 +361,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
         self.callbacks = callbacks
         self.net_params = net_params
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.precision = precision
         self.compile = compile

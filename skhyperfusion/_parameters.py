@@ -1,5 +1,7 @@
 """The parameters that the estimators share: what each may be, and what its documentation says."""
 
+import os
+
 import torch
 
 from skhyperfusion._rules import (
@@ -68,6 +70,7 @@ PARAMETER_RULES = {
     "callbacks": [Nothing(), SequenceOf(InstanceOf(object))],
     "net_params": [Nothing(), InstanceOf(dict)],
     "warm_start": [Boolean()],
+    "checkpoint_dir": [Nothing(), InstanceOf(str, os.PathLike)],
     "device": [InstanceOf(str, torch.device)],
     "precision": [OneOf("auto", "float32", "bfloat16", "float64")],
     "compile": [Boolean()],
@@ -176,7 +179,12 @@ callbacks : list of skorch callbacks, default=None
 net_params : dict, default=None
     Further settings of the skorch net, such as ``{"iterator_train__num_workers": 2}``.
 warm_start : bool, default=False
-    Go on from the network of the previous fit instead of from a new one."""
+    Go on from the network of the previous fit instead of from a new one.
+checkpoint_dir : path, default=None
+    Folder in which each epoch is kept, so that a fit whose process was killed goes on where it stood when it
+    is started again with the same data and parameters, and ends as if nothing had happened: bit for bit on a
+    CPU. It needs a `random_state`. A folder belongs to one fit; another is refused by what differs. ``{fit}``
+    in the path stands for a name made of data and parameters: so the fits of a search have a folder each."""
 
 MACHINE_PARAMETERS = """\
 device : str or torch.device, default="auto"

@@ -115,6 +115,7 @@ class HyperFusionSurvival(SurvivalMixin, BaseHyperFusion):
         callbacks=None,
         net_params=None,
         warm_start=False,
+        checkpoint_dir=None,
         device="auto",
         precision="auto",
         compile=False,
@@ -155,6 +156,7 @@ class HyperFusionSurvival(SurvivalMixin, BaseHyperFusion):
         self.callbacks = callbacks
         self.net_params = net_params
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.precision = precision
         self.compile = compile

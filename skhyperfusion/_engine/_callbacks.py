@@ -132,6 +132,59 @@ class EpochLog(Callback):
             print(_epoch_line(history_row(net.history[-1]), net.max_epochs, self.stage), flush=True)
 
 
+def callback_states(callbacks):
+    """Return what a net's callbacks have learned so far, as tensors and plain values: name -> state.
+
+    That is what their ``state_dict`` gives, or else every attribute whose name ends in an underscore.
+
+    Raises
+    ------
+    TypeError
+        If a callback holds something else.
+    """
+    return {name: _state_of(name, callback) for name, callback in callbacks}
+
+
+def set_callback_states(callbacks, states):
+    """Give callbacks back what `callback_states` told of them."""
+    for name, callback in callbacks:
+        state = dict(states[name])
+        if hasattr(callback, "load_state_dict"):
+            callback.load_state_dict(state)
+            continue
+        if isinstance(callback, LRScheduler):
+            callback.lr_scheduler_.load_state_dict(state.pop("lr_scheduler_"))
+        vars(callback).update(state)
+
+
+def _state_of(name, callback):
+    if hasattr(callback, "load_state_dict"):
+        return callback.state_dict()
+    state = {key: value for key, value in vars(callback).items() if key.endswith("_")}
+    # What skorch gathers within an epoch, and functions that it makes anew.
+    for key in ("y_trues_", "y_preds_", "outputs_", "scoring_", "policy_"):
+        state.pop(key, None)
+    if isinstance(callback, LRScheduler):
+        state["lr_scheduler_"] = state["lr_scheduler_"].state_dict()
+    return {key: plain_state(value, f"the callback {name!r} holds {key}") for key, value in state.items()}
+
+
+def plain_state(value, where):
+    """Return a value as a checkpoint can hold it: NumPy's numbers as Python's."""
+    if hasattr(value, "item") and type(value).__module__ == "numpy" and value.shape == ():
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str | bytes | torch.Tensor):
+        return value
+    if isinstance(value, dict):
+        return {key: plain_state(item, where) for key, item in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(plain_state(item, where) for item in value)
+    raise TypeError(
+        f"checkpoint_dir: {where} = {show(value)}, which a checkpoint cannot hold. Give the callback "
+        "state_dict() and load_state_dict(state), of tensors and plain values, or pass checkpoint_dir=None."
+    )
+
+
 def history_row(record):
     """Keep what a person wants of a skorch record: no batches, no counts, no flags of the best epoch."""
     row = {name: value for name, value in record.items() if not _is_of_skorch(name, record)}

@@ -66,6 +66,14 @@ class CoxLoss(nn.Module):
         """Forget the rows."""
         self._rows = None
 
+    def get_extra_state(self):
+        """Return what is remembered, for the state dict: training goes on with it."""
+        return self._rows
+
+    def set_extra_state(self, state):
+        """Take over what was remembered."""
+        self._rows = state
+
     def forward(self, outputs, target, weight):
         """Return the loss of each row; in training also remember its risk."""
         current = torch.cat([outputs.detach().double(), target[:, :2].double(), weight.double()[:, None]], 1)

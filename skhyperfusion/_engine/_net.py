@@ -34,6 +34,7 @@ RESERVED_NET_PARAMS = {
     "precision": "precision",
     "compile": "compile",
     "seed": "random_state",
+    "checkpoint": "checkpoint_dir",
     "module": "backbone",
     "criterion": None,
     "dataset": None,
@@ -94,16 +95,27 @@ class FusionNet(NeuralNet):
         Seed of the order of rows, of the views drawn and of the augmentation.
     n_classes : int or None
         Number of classes; None: a regression.
+    checkpoint : Checkpoint or None
+        Where the end of each epoch is kept, and training goes on from.
     """
 
     def __init__(
-        self, module, *args, augmentation=None, precision="float32", seed=0, n_classes=None, **kwargs
+        self,
+        module,
+        *args,
+        augmentation=None,
+        precision="float32",
+        seed=0,
+        n_classes=None,
+        checkpoint=None,
+        **kwargs,
     ):
         super().__init__(module, *args, **kwargs)
         self.augmentation = augmentation
         self.precision = precision
         self.seed = seed
         self.n_classes = n_classes
+        self.checkpoint = checkpoint
 
     @classmethod
     def around(cls, module, target):
@@ -215,6 +227,8 @@ class FusionNet(NeuralNet):
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         self.module_.train()  # every layer, whatever mode a pre-training left some in
         # skorch swallows a KeyboardInterrupt; here the estimator is told, and raises it again.
+        if epochs is None:  # a checkpoint may hold some of them, and that the last one was the end
+            epochs = 0 if self.stop_requested_ else self.max_epochs - len(self.history)
         try:
             return super().fit_loop(X, y, epochs, **kwargs)
         except StopTraining:
@@ -243,6 +257,10 @@ class FusionNet(NeuralNet):
             if method_name != "on_epoch_end" or not any(map(_has_run_out, self.callbacks_)):
                 raise
             self.stop_requested_ = True
+        if self.checkpoint is not None and method_name in ("on_train_begin", "on_epoch_end"):
+            # Behind all callbacks, so that they are at one with the epoch.
+            keep = self.checkpoint.restore if method_name == "on_train_begin" else self.checkpoint.save
+            keep(self)
         if method_name == "on_epoch_end" and self.stop_requested_:
             raise StopTraining
 
@@ -278,7 +296,7 @@ class FusionNet(NeuralNet):
         if hasattr(self.criterion_, "forget"):
             self.criterion_.forget()
         self._compiled = None
-        self.augmentation = None
+        self.augmentation = self.checkpoint = None
         self.order_generator_ = self.augmentation_generator_ = None
 
 

@@ -1,5 +1,6 @@
 """Train a fusion network, and keep its best epoch."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion._engine._batches import BatchSampler
 from skhyperfusion._engine._callbacks import BestEpoch, EpochLog, history_row, schedule
+from skhyperfusion._engine._checkpoint import Checkpoint
 from skhyperfusion._engine._losses import LOSSES
 from skhyperfusion._engine._net import FusionNet
 from skhyperfusion._wording import listing
@@ -67,6 +69,8 @@ class TrainingSettings:
         A line per epoch when positive.
     stage : str
         What a printed line calls an epoch.
+    checkpoint : Checkpoint or None
+        Where the end of each epoch is kept, and training goes on from.
     """
 
     loss: str
@@ -88,6 +92,7 @@ class TrainingSettings:
     seed: int
     verbose: int
     stage: str
+    checkpoint: Checkpoint | None
 
 
 def lr_scales(module, scale, backbone_scale):
@@ -143,6 +148,7 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
         compile=settings.compile,
         seed=settings.seed,
         n_classes=settings.n_classes,
+        checkpoint=settings.checkpoint,
         callbacks=[
             *([] if monitor is None else [("monitor", monitor)]),
             ("best", best),
@@ -152,7 +158,8 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
         ],
         **_of_skorch(settings, valid_set),
     )
-    with freed_memory_kept(settings.device):
+    held = contextlib.nullcontext() if settings.checkpoint is None else settings.checkpoint.held()
+    with freed_memory_kept(settings.device), held:
         net.fit(train_set)
     if best.state_ is None:
         raise KeyboardInterrupt

@@ -111,6 +111,11 @@ class ImageSource:
         raise_bad(bad)
         return {cell.column: image for cell, image in zip(self._rows[row], found, strict=True)}
 
+    def digest(self) -> str:
+        """Return a text that tells these images from others: files by their states, arrays by numbers."""
+        names = [[self._store.identity(cell.value) for cell in row] for row in self._rows]
+        return f"{len(names)} rows, {joblib.hash(names)[:16]}"
+
     def derive(self, make: Callable[[np.ndarray], np.ndarray], name: str | None) -> np.ndarray:
         """Return what a function makes of every row's images, kept beside the images and made once.
 

@@ -49,7 +49,7 @@ SKOPS_TYPES = frozenset(
     }
 )
 #: Parameters that name folders: of the machine that trained, and no one else's business.
-FOLDERS = ("root", "cache_dir")
+FOLDERS = ("root", "cache_dir", "checkpoint_dir")
 #: Functions that a parameter may be: this package's own.
 FUNCTIONS = {"mni152_hippocampi": mni152_hippocampi}
 
@@ -182,9 +182,9 @@ def build_network(architecture, weights):
 
 
 OURS = {
-    "HyperFusionClassifier": Estimator(HyperFusionClassifier),
-    "HyperFusionRegressor": Estimator(HyperFusionRegressor),
-    "HyperFusionSurvival": Estimator(HyperFusionSurvival),
+    "HyperFusionClassifier": Estimator(HyperFusionClassifier, dropped=FOLDERS),
+    "HyperFusionRegressor": Estimator(HyperFusionRegressor, dropped=FOLDERS),
+    "HyperFusionSurvival": Estimator(HyperFusionSurvival, dropped=FOLDERS),
     "SurvivalTarget": Plain(SurvivalTarget),
     "LabelTarget": Plain(LabelTarget),
     "ValueTarget": Plain(ValueTarget),

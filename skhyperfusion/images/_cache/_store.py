@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import joblib
 import numpy as np
 
 from skhyperfusion.images._cache._disk import DiskCache
@@ -204,6 +205,10 @@ class Store:
     def _plan_key(self, path: str, recipe: Recipe) -> str:
         # The limit is no part of the key: it decides what is refused, not what comes out.
         return f"{self._key(path, recipe)} {recipe.max_voxels}"
+
+    def identity(self, value: Any) -> str:
+        """Return what tells an image as stored from every other, without reading a file."""
+        return self._identity(value) if isinstance(value, str) else joblib.hash(value)
 
     def _identity(self, path: str) -> str:
         """Return what tells this state of a file from every other: path, size and time of change."""
