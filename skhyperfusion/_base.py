@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._encoder import RowEncoder, make_preprocessor
+from skhyperfusion._engine._allocator import told_where_too_large
 from skhyperfusion._engine._augmentation import make_augmentation
 from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._callbacks import ValidationScore
@@ -247,15 +248,19 @@ class BaseHyperFusion(BaseEstimator):
 
     def _new_network(self, fusion, encoder, target, dataset):
         spec = encoder.image_spec
-        return FusionNetwork(
-            fusion=fusion,
-            n_tabular_features=0 if dataset.tabular is None else dataset.tabular.shape[1],
-            n_outputs=target.n_outputs,
-            task=target.task,
-            in_channels=0 if spec is None else spec.n_channels,
-            spatial_shape=() if spec is None else spec.shape,
-            **{name: getattr(self, name) for name in NETWORK_SETTINGS},
-        ).to(dataset.dtype)
+        with told_where_too_large(
+            base_channels=self.base_channels, hyper_width=self.hyper_width, embedding_dim=self.embedding_dim
+        ):
+            network = FusionNetwork(
+                fusion=fusion,
+                n_tabular_features=0 if dataset.tabular is None else dataset.tabular.shape[1],
+                n_outputs=target.n_outputs,
+                task=target.task,
+                in_channels=0 if spec is None else spec.n_channels,
+                spatial_shape=() if spec is None else spec.shape,
+                **{name: getattr(self, name) for name in NETWORK_SETTINGS},
+            )
+        return network.to(dataset.dtype)
 
     def _initialize(self, module, target, dataset, rows, device, random_state):
         """Pre-train the embedding where asked, then draw the generators for the training rows' table."""

@@ -6,7 +6,7 @@ from sklearn.base import clone
 
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._table._schema import TableSchema
-from skhyperfusion._wording import listing
+from skhyperfusion._wording import kind_of, listing
 
 
 def make_preprocessor(tabular_preprocessor):
@@ -111,6 +111,12 @@ def _finite_matrix(table, index):
     """Float64 matrix of a transformer's output; text, gaps and infinities are named, never passed on."""
     if hasattr(table, "toarray"):
         table = table.toarray()
+    shape = np.shape(table)
+    if len(shape) != 2 or shape[0] != len(index):
+        raise ValueError(
+            f"The tabular_preprocessor must turn {len(index)} rows into a table of as many. It gave "
+            f"{kind_of(table)}."
+        )
     frame = pd.DataFrame(table)
     for name, column in frame.items():
         values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)

@@ -14,6 +14,7 @@ import os
 import pickle
 import traceback
 import warnings
+from collections.abc import Hashable
 
 import joblib
 import numpy as np
@@ -29,7 +30,7 @@ from sklearn.utils.validation import column_or_1d, has_fit_parameter
 from tqdm import tqdm
 
 from skhyperfusion._sklearn_private import check_method_params, count_rows, is_loss, score_function, take_rows
-from skhyperfusion._wording import show
+from skhyperfusion._wording import kind_of, show
 
 # Whole groups cannot be dealt by single ranks: so many parts of the target at most are balanced over them.
 BINS_OF_GROUPS = 8
@@ -125,6 +126,35 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
         n_bins = BINS_OF_GROUPS
     strata = _strata(y, n_folds, classifier=classifier, labels=labels, n_bins=n_bins)
     return list(splitter.split(np.zeros(len(strata)), strata, groups))
+
+
+def check_groups(groups, index):
+    """Return groups as a 1-D object array, or raise ValueError that names the row.
+
+    Parameters
+    ----------
+    groups : array-like (n,)
+        The subject of each row.
+    index : Index (n,)
+        Names of the rows, for the messages.
+    """
+    cells = np.asarray(groups, dtype=object)
+    if cells.ndim == 2 and cells.shape[1] == 1:
+        cells = cells[:, 0]
+    if cells.ndim != 1:
+        raise ValueError(f"groups must hold one name for each row. Got {kind_of(groups)} instead.")
+    if len(cells) != len(index):
+        raise ValueError(
+            "X and groups must have the same number of rows. Found input variables with inconsistent numbers "
+            f"of samples: [{len(index)}, {len(cells)}]"
+        )
+    for row, cell in zip(index, cells, strict=True):
+        if not isinstance(cell, Hashable):
+            raise ValueError(
+                f"The group of row {show(row)} is {show(cell)}, which is no name. Give one number or text to "
+                "each row."
+            )
+    return cells
 
 
 def group_codes(groups):

@@ -31,6 +31,19 @@ TRAINING_SETTINGS = (
 )  # fmt: skip
 TRANSFORMER = HasMethods("fit", "transform")
 
+
+class SkorchCallback(HasMethods):
+    """A callback of skorch: an instance, its class, or a pair of a name and one of these."""
+
+    def __init__(self):
+        super().__init__("on_train_begin", "on_epoch_end", noun="a skorch callback")
+
+    def accepts(self, value):
+        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+            value = value[1]
+        return all(callable(getattr(value, method, None)) for method in self.methods)
+
+
 PARAMETER_RULES = {
     "image_columns": [
         OneOf("auto"),
@@ -67,7 +80,7 @@ PARAMETER_RULES = {
     "validation_fraction": [Number(float, 0, 1, closed="neither")],
     "n_iter_no_change": [Number(int, 1)],
     "monitor": [InstanceOf(str), Callable()],
-    "callbacks": [Nothing(), SequenceOf(InstanceOf(object))],
+    "callbacks": [Nothing(), SequenceOf(SkorchCallback(), empty=True)],
     "net_params": [Nothing(), InstanceOf(dict)],
     "warm_start": [Boolean()],
     "checkpoint_dir": [Nothing(), InstanceOf(str, os.PathLike)],

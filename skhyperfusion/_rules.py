@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skhyperfusion._sklearn_private import check_weights, parameter_names
-from skhyperfusion._wording import did_you_mean, show
+from skhyperfusion._wording import did_you_mean, listing, show
 
 
 class InvalidParameterError(ValueError, TypeError):
@@ -211,15 +211,54 @@ def private_random_state(random_state):
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
 
 
-def check_sample_weight(sample_weight, n_rows):
+def check_sample_weight(sample_weight, index):
     """Return the weights of rows as floats (n,), none of them negative; 1 each where there are none.
+
+    Parameters
+    ----------
+    sample_weight : array (n,), number or None
+        As it was given to ``fit``.
+    index : Index (n,)
+        Names of the rows, for the messages.
 
     Examples
     --------
-    >>> check_sample_weight(None, 3)
-    array([1., 1., 1.])
+    >>> check_sample_weight(None, ["p01", "p02"])
+    array([1., 1.])
+    >>> check_sample_weight([1, -2], ["p01", "p02"])
+    Traceback (most recent call last):
+    ...
+    ValueError: sample_weight must hold finite numbers >= 0, but does not in 1 row: 'p02' (the first holds
+    -2). Give 0 to leave a row out.
     """
-    return check_weights(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
+    if sample_weight is not None:
+        _refuse_strange_weights(sample_weight, index)
+    return check_weights(sample_weight, np.empty((len(index), 1)), ensure_non_negative=True)
+
+
+def _refuse_strange_weights(sample_weight, index):
+    cells = np.asarray(sample_weight, dtype=object)
+    if cells.ndim == 0 and not _is_weight(sample_weight):
+        raise ValueError(
+            f"sample_weight must be a finite number >= 0 for each row, or one for all. Got "
+            f"{show(sample_weight)} instead."
+        )
+    if cells.shape != (len(index),):
+        return  # scikit-learn's own message follows
+    wrong = [row for row, cell in enumerate(cells) if not _is_weight(cell)]
+    if wrong:
+        raise ValueError(
+            f"sample_weight must hold finite numbers >= 0, but does not in "
+            f"{listing([index[row] for row in wrong])} (the first holds {show(cells[wrong[0]])}). Give 0 to "
+            "leave a row out."
+        )
+
+
+def _is_weight(cell):
+    try:
+        return 0 <= float(cell) < math.inf
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def check_names(cls, params):

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from skhyperfusion._curves import mean_time
 from skhyperfusion._target import Target
-from skhyperfusion._wording import did_you_mean, listing, show
+from skhyperfusion._wording import did_you_mean, kind_of, listing, show
 
 _WANTED = (
     "a structured array, its first field the event (bool), its second the time, such as "
@@ -68,7 +68,7 @@ def check_survival(y, index, *, name):
     elif (names := getattr(getattr(y, "dtype", None), "names", None)) is not None and len(names) == 2:
         event, time = (np.atleast_1d(y)[field] for field in names)
     else:
-        raise ValueError(f"y of {name} must be {_WANTED}. Got {show(y)} instead.")
+        raise ValueError(f"y of {name} must be {_WANTED}. Got {kind_of(y)} instead.")
     if len(event) != len(index):
         raise ValueError(
             "X and y must have the same number of rows. Found input variables with inconsistent numbers of "
@@ -96,18 +96,23 @@ def _events(event, index, numbers=False):
 
 
 def _times(time, index):
-    try:
-        values = np.asarray(time, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The times of y must be numbers: {error}.") from error
+    cells = np.asarray(time, dtype=object)
+    values = np.array([_time(cell) for cell in cells], dtype=np.float64)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if wrong.size:
         rows = listing([index[i] for i in wrong])
         raise ValueError(
-            f"The time of row {show(index[wrong[0]])} is {show(values[wrong[0]])}; times must be positive "
+            f"The time of row {show(index[wrong[0]])} is {show(cells[wrong[0]])}; times must be positive "
             f"and finite ({rows}). Count time from the start of observation, and drop rows without any."
         )
     return values
+
+
+def _time(cell):
+    try:
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 class SurvivalTarget(Target):

@@ -4,16 +4,13 @@ import numbers
 from abc import ABC, abstractmethod
 
 import numpy as np
-import pandas as pd
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import get_scorer
-from sklearn.utils import assert_all_finite
+from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d
 
-from skhyperfusion._wording import listing, show
+from skhyperfusion._target_checks import check_labels, check_values
+from skhyperfusion._wording import did_you_mean, listing, show
 
 
 class Target(ABC):
@@ -106,7 +103,15 @@ class Target(ABC):
 
     def scorer(self, monitor):
         """Return the scorer ``(predictions, None, y) -> float`` that `monitor` means."""
-        return get_scorer(monitor) if isinstance(monitor, str) else monitor
+        if not isinstance(monitor, str):
+            return monitor
+        names = get_scorer_names()
+        if monitor not in names:
+            raise ValueError(
+                f"The 'monitor' parameter of {self.owner} must be 'loss', the name of a scorer of "
+                f"scikit-learn, or a scorer. Got {monitor!r} instead{did_you_mean(monitor, names) or '.'}"
+            )
+        return get_scorer(monitor)
 
 
 class LabelTarget(Target):
@@ -320,77 +325,3 @@ class RegressorPredictions(RegressorMixin, BaseEstimator):
     def predict(self, X):
         """Return the values."""
         return self.values_
-
-
-def check_labels(y, index, *, name):
-    """Return labels as a 1-D array, or raise ValueError: absent, gaps, another length, one class only."""
-    _check_rows(y, index, name)
-    if np.asarray(y).dtype.kind == "f":
-        assert_all_finite(np.asarray(y), input_name="y")
-    check_classification_targets(y)
-    y = column_or_1d(y, warn=True)
-    if len(np.unique(y)) < 2:
-        raise ValueError(
-            f"{name} needs at least two classes in y, but y holds one class only: {show(y[0])} in all "
-            f"{len(y)} rows."
-        )
-    return y
-
-
-def check_values(y, index, *, name):
-    """Return values as a float64 array (n,) or (n, K), or raise ValueError."""
-    _check_rows(y, index, name)
-    shape = np.shape(np.asarray(y))
-    if len(shape) > 2:
-        raise ValueError(f"y must be of shape (n_samples,) or (n_samples, n_outputs). Got {shape} instead.")
-    _refuse_text(y, index, name)
-    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=name)
-
-
-def _refuse_text(y, index, name):
-    cells = np.asarray(y, dtype=object)
-    if cells.ndim == 0:
-        return
-    cells = cells.reshape(len(cells), -1)
-    texts = {
-        i: cell for i, row in enumerate(cells) for cell in row if isinstance(cell, str) and _is_word(cell)
-    }
-    if not texts:
-        return
-    first = show(next(iter(texts.values())))
-    if len(texts) == len(cells):
-        raise ValueError(
-            f"{name} predicts numbers, but y holds words, such as {first}. To predict classes use "
-            f"{name.replace('Regressor', 'Classifier') if 'Regressor' in name else 'a classifier'}."
-        )
-    raise ValueError(
-        f"y must hold numbers for {name}, but holds text in {listing([index[i] for i in texts])} (the first "
-        f"is {first}). Write them as numbers, or drop the rows from X and y."
-    )
-
-
-def _is_word(text):
-    try:
-        float(text)
-    except ValueError:
-        return True
-    return False
-
-
-def _check_rows(y, index, name):
-    if y is None:
-        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    values = np.asarray(y, dtype=object)
-    if values.ndim == 0:  # a number, or a sparse matrix: scikit-learn's own message follows
-        return
-    gaps = np.flatnonzero(pd.isna(values).reshape(len(values), -1).any(axis=1))
-    if len(gaps):
-        rows = listing([index[i] for i in gaps if i < len(index)])
-        raise ValueError(
-            f"Input y contains NaN: the target is missing in {rows}. Drop them from X and y before fitting."
-        )
-    if len(values) != len(index):
-        raise ValueError(
-            "X and y must have the same number of rows. Found input variables with inconsistent numbers of "
-            f"samples: [{len(index)}, {len(values)}]"
-        )

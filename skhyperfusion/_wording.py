@@ -36,6 +36,21 @@ def listing(items, limit=5, noun="row"):
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}: {', '.join(shown)}"
 
 
+def kind_of(value):
+    """Say what a value is without telling what it holds: its type, and its shape where it has one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kind_of(np.zeros((12, 2))), kind_of(None)
+    ('an ndarray of shape (12, 2)', 'a NoneType')
+    """
+    name = type(value).__name__
+    article = "an" if name[0].lower() in "aeiou" or name == "ndarray" else "a"
+    shape = getattr(value, "shape", None)
+    return f"{article} {name}" + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")
+
+
 def closest(name, names):
     """Return that of `names` which `name` most resembles, or None if none is near.
 

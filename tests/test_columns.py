@@ -228,7 +228,9 @@ def test_array_when_position_is_given_finds_the_column(table):
 
 
 def test_array_when_position_leads_to_numbers_beside_paths_raises(table):
-    with pytest.raises(ValueError, match=r"'x0', which holds numbers \(.*'x4' holds images.*set_output"):
+    with pytest.raises(
+        ValueError, match=r"'x0', which holds numbers, while column 'x4' holds images.*set_output"
+    ):
         resolve_columns(_nameless(table), image_columns=[0], has_names=False)
 
 

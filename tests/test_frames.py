@@ -10,7 +10,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -255,84 +254,3 @@ def test_check_table_when_a_frame_can_be_converted_converts_it(X):
     echo = Echo()
     assert check_table(echo, X, reset=True)["age"].tolist() == [1.0]
     assert list(echo.feature_names_in_) == ["age"]
-
-
-@pytest.mark.parametrize(
-    ("X", "error", "message"),
-    [
-        (["a.nii", "b.nii"], ValueError, r"got a list that starts with 'a.nii'.*Reshape your data"),
-        (np.ones(3), ValueError, r"got 1D array of shape \(3,\).*Reshape your data"),
-        (np.array(1.0), ValueError, "scalar"),
-        (pd.Series([1, 2]), ValueError, r"2-dimensional container.*Reshape your data.*to_frame"),
-        (pl.Series("a", [1]), ValueError, "2-dimensional container"),
-        (pa.array([1, 2]), ValueError, "2-dimensional container"),
-        (np.ones((2, 2, 2)), ValueError, r"dim 3, while dim <= 2.*image"),
-        (
-            [np.ones((2, 2)), np.ones((2, 2))],
-            ValueError,
-            r"dim 3.*pandas.DataFrame\(\{'image': list\(images\)\}\)",
-        ),
-        ([[[1, 2]], [[1, 2]]], ValueError, "dim 3"),
-        ({"a": [1, 2]}, ValueError, r"Got a dict instead; pass pandas.DataFrame\(X\)"),
-        ([{"a": 1}], ValueError, r"list of dicts; pass pandas.DataFrame"),
-        (None, ValueError, "Got a NoneType"),
-        ("table.csv", ValueError, "Got a str"),
-        ([[1, 2], [1]], ValueError, "row 0 has 2 cells, row 1 has 1"),
-        ([[1, 2], 3], ValueError, "row 0 has 2 cells, row 1 is 3"),
-        ([], ValueError, r"0 sample\(s\)"),
-        (np.empty((0, 3)), ValueError, r"0 sample\(s\) \(shape=\(0, 3\)\) while a minimum of 1 is required"),
-        (
-            np.empty((12, 0)),
-            ValueError,
-            r"0 feature\(s\) \(shape=\(12, 0\)\) while a minimum of 1 is required",
-        ),
-        (sparse.csr_array(np.eye(3)), TypeError, "Sparse data was passed"),
-        (np.ones((2, 1)) * 1j, ValueError, "Complex data not supported"),
-        (np.array([[1j, "a"]], dtype=object), ValueError, "Complex data not supported: Row 0, column 'x0'"),
-        (np.zeros(2, dtype=[("a", float)])[:, None], ValueError, "pass pandas.DataFrame"),
-        (np.array([["2020-01-01"]], dtype="M8[D]"), ValueError, "dates or times.*numbers"),
-        (np.array([[1.0], [np.inf]]), ValueError, r"Row 1, column 'x0': input X contains infinity"),
-        (np.array([[1], [-np.inf]], dtype=object), ValueError, r"infinity \(-inf\)"),
-    ],
-)
-def test_check_table_when_x_is_no_table_says_what_to_do(X, error, message):
-    with pytest.raises(error, match=f"(?s){message}"):
-        check_table(Echo(), X, reset=True)
-
-
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        (pd.to_datetime(["2020-01-01", None]), "Column 'visit' holds dates or times.*numbers"),
-        (pd.to_datetime(["2020-01-01", None]).tz_localize("UTC"), "dates or times"),
-        (pd.to_timedelta([1, 2], unit="D"), "dates or times"),
-        (pd.period_range("2020", periods=2, freq="M"), "dates or times"),
-        (pd.array(pd.to_datetime(["2020-01-01", None]), dtype="timestamp[ns][pyarrow]"), "dates or times"),
-        (object_array([None, pd.Timestamp("2020-01-01")]), r"dates or times \(Timestamp.*row 'q'"),
-        (pd.array([1.0, np.inf], dtype="Float64"), "Row 'q', column 'visit': input X contains infinity"),
-        (
-            pd.array([1.0, np.inf], dtype="double[pyarrow]"),
-            "Row 'q', column 'visit': input X contains infinity",
-        ),
-        (np.array([1.0, np.inf], dtype=np.float16), "Row 'q', column 'visit': input X contains infinity"),
-    ],
-    ids=str,
-)
-def test_check_table_when_a_column_cannot_be_used_names_it(column, message):
-    series = pd.Series(column, dtype=column.dtype, index=["p", "q"])  # or pandas would infer a dtype
-    frame = pd.DataFrame({"age": [1.0, 2.0], "visit": series}, index=["p", "q"])
-    with pytest.raises(ValueError, match=message):
-        check_table(Echo(), frame, reset=True)
-
-
-def test_check_table_when_names_repeat_lists_them():
-    frame = pd.DataFrame([[1, 2, 3]], columns=["age", "sex", "age"])
-    with pytest.raises(ValueError, match=r"some occur more than once \(1 name: 'age'\)"):
-        check_table(Echo(), frame, reset=True)
-
-
-def test_check_table_when_names_are_partly_text_raises_as_scikit_learn():
-    with pytest.raises(
-        TypeError, match="Feature names are only supported if all input features have string names"
-    ):
-        check_table(Echo(), pd.DataFrame([[1, 2]], columns=["age", 3]), reset=True)

@@ -43,21 +43,6 @@ def test_class_that_no_held_out_row_has_is_named_with_the_monitor(arrays):
         small(early_stopping=True).fit(X, y)
 
 
-@pytest.mark.parametrize("weight", [-1, np.nan, np.inf, "2"])
-def test_class_weight_that_is_none_names_the_class(arrays, weight):
-    X, y, _ = arrays
-    with pytest.raises(
-        ValueError, match=r"class_weight of HyperFusionClassifier gives class 'high' the weight"
-    ):
-        small(class_weight={"high": weight, "low": 1}).fit(X, y)
-
-
-def test_class_weights_that_leave_no_row_are_refused(arrays):
-    X, y, _ = arrays
-    with pytest.raises(ValueError, match=r"All 36 rows to train on weigh zero: class_weight"):
-        small(class_weight={"high": 0, "low": 0}).fit(X, y)
-
-
 def test_text_among_values_names_its_row(arrays):
     X, _, values = arrays
     y = [str(value) for value in values]  # numbers as text are numbers
@@ -68,31 +53,6 @@ def test_text_among_values_names_its_row(arrays):
         small(HyperFusionRegressor).fit(X, y)
     with pytest.raises(ValueError, match=r"text in 1 row: 'p07'"):
         small(HyperFusionRegressor).fit(X, np.column_stack([values.astype(object), y]))
-
-
-def test_words_given_to_a_regressor_name_the_classifier(arrays):
-    X, y, _ = arrays
-    with pytest.raises(
-        ValueError, match=r"y holds words, such as '\w+'. To predict classes use HyperFusionClass"
-    ):
-        small(HyperFusionRegressor).fit(X, y)
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"iterator_train__sampler": 1}, "Rare classes count more with class_weight='balanced'"),
-        ({"iterator_train__drop_last": True}, "'iterator_train__drop_last': the estimator draws the batches"),
-        ({"iterator_trian__num_workers": 0}, "did you mean 'iterator_train__num_workers'"),
-        ({"iterator_valid__batchsize": 2}, "did you mean 'iterator_valid__batch_size'"),
-        ({"torch_load_kwarg": {}}, "did you mean 'torch_load_kwargs'"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_net_params_that_cannot_be_are_refused_before_the_fit(arrays, settings, match):
-    X, y, _ = arrays
-    with pytest.raises(ValueError, match=r"net_params of HyperFusionClassifier .*" + match):
-        small(net_params=settings).fit(X, y)
 
 
 def test_schedule_counts_the_batches_that_net_params_ask_for(arrays):

@@ -76,3 +76,24 @@ def _may_keep():
 def _set(library, options):
     for name, value in options.items():
         library.mallopt(name, value)
+
+
+@contextlib.contextmanager
+def told_where_too_large(**sizes):
+    """Raise MemoryError in words that name the sizes where torch cannot allocate a network.
+
+    Parameters
+    ----------
+    **sizes : int
+        Parameters that decide how large it is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # torch's words for memory that there is not, and for sizes beyond any address.
+        if not any(words in str(error) for words in ("allocate memory", "overflow", "Invalid shape")):
+            raise
+        shown = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        raise MemoryError(
+            f"A network of {shown} does not fit into this machine's memory. Lower them."
+        ) from error

@@ -8,7 +8,7 @@ import warnings
 import torch
 from skorch.callbacks import Callback, LRScheduler
 
-from skhyperfusion._wording import show
+from skhyperfusion._wording import kind_of, show
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises before the cosine takes it down
 
@@ -49,7 +49,13 @@ class ValidationScore(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         predictions = self.predictions(torch.cat(self.outputs_).numpy())
-        score = float(self.scorer(predictions, None, self.y))
+        given = self.scorer(predictions, None, self.y)
+        try:
+            score = float(given)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"monitor={self.monitor} must give a number for the rows held out. It gave {show(given)}."
+            ) from error
         if math.isnan(score) and not self.warned_:
             self.warned_ = True
             warnings.warn(
@@ -235,4 +241,10 @@ class _SchedulerFactory:
         self.factory = factory
 
     def __call__(self, optimizer, **_):
-        return self.factory(optimizer)
+        scheduler = self.factory(optimizer)
+        if not callable(getattr(scheduler, "step", None)):
+            raise TypeError(
+                "The function given as lr_schedule must return a scheduler of torch.optim.lr_scheduler. It "
+                f"returned {kind_of(scheduler)}."
+            )
+        return scheduler

@@ -50,19 +50,37 @@ def spread_device(device, *, fitted=False):
             return torch.device("cpu")
         digits = "".join(filter(str.isdigit, multiprocessing.current_process().name))
         return torch.device("cuda", (int(digits or 1) - 1) % torch.cuda.device_count())
-    wanted = torch.device(device)
-    if wanted.type != "cuda" or (wanted.index or 0) < torch.cuda.device_count():
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            "The 'device' parameter must be 'auto' or a device that torch knows, such as 'cpu', 'cuda' or "
+            f"'cuda:1'. Got {device!r} instead."
+        ) from error
+    if _is_here(wanted):
         return wanted
     message = (
         f"The 'device' parameter is {str(device)!r}, but torch sees {torch.cuda.device_count()} "
         "CUDA device(s) on this machine"
     )
+    if wanted.type != "cuda":
+        message = f"The 'device' parameter is {str(device)!r}, which this machine does not have"
     if not fitted:
         raise ValueError(f"{message}. Pass device='auto', or 'cpu'.")
     warnings.warn(
         f"{message}; predicting on the CPU. set_params(device='auto') does so quietly.", stacklevel=2
     )
     return torch.device("cpu")
+
+
+def _is_here(device):
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError):  # which of them depends on the device's type
+        return False
+    return True
 
 
 def resolve_precision(precision, device):

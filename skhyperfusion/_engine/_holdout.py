@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skhyperfusion._meta import group_codes
+from skhyperfusion._meta import check_groups, group_codes
 from skhyperfusion._rules import check_sample_weight
 from skhyperfusion._wording import listing, show
 
@@ -48,10 +47,9 @@ def rows_that_weigh(frame, values, sample_weight, groups):
 
     A row of weight zero counts as absent: it is not even read.
     """
-    weight = check_sample_weight(sample_weight, len(frame))
+    weight = check_sample_weight(sample_weight, frame.index)
     if groups is not None:
-        groups = column_or_1d(groups)
-        check_consistent_length(frame, groups)
+        groups = check_groups(groups, frame.index)
     kept = np.flatnonzero(weight)
     if len(kept) < 2:
         raise ValueError(f"Fitting needs at least 2 rows of positive weight, but n_samples = {len(kept)}.")
@@ -151,6 +149,9 @@ def split_holdout(n_rows, fraction, *, labels=None, groups=None, random_state):
             "Early stopping holds out whole groups, but all rows belong to one. "
             "Pass early_stopping=False, or more than one group."
         )
+    n_units = n_rows if groups is None else len(np.unique(groups))
+    if np.ceil(fraction * n_units) >= n_units:
+        raise ValueError(_no_part_message(fraction, n_rows, groups))
     if groups is not None:
         train, valid = _split_groups(fraction, labels, groups, random_state)
     else:
@@ -162,12 +163,16 @@ def split_holdout(n_rows, fraction, *, labels=None, groups=None, random_state):
         if labels is not None:
             train, valid = _return_lost_classes(train, valid, labels)
     if len(train) == 0 or len(valid) == 0:
-        raise ValueError(
-            f"Cannot hold out validation_fraction={fraction!r} of {n_rows} rows for early stopping: one part "
-            f"would be empty{'' if groups is None else ', or training would lose a class, by whole groups'}. "
-            "Pass early_stopping=False, or another validation_fraction."
-        )
+        raise ValueError(_no_part_message(fraction, n_rows, groups))
     return train, valid
+
+
+def _no_part_message(fraction, n_rows, groups):
+    return (
+        f"Cannot hold out validation_fraction={fraction!r} of {n_rows} rows for early stopping: one part "
+        f"would be empty{'' if groups is None else ', or training would lose a class, by whole groups'}. "
+        "Pass early_stopping=False, or another validation_fraction."
+    )
 
 
 def _can_stratify(labels, fraction):

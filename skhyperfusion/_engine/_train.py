@@ -15,7 +15,7 @@ from skhyperfusion._engine._callbacks import BestEpoch, EpochLog, history_row, s
 from skhyperfusion._engine._checkpoint import Checkpoint
 from skhyperfusion._engine._losses import LOSSES
 from skhyperfusion._engine._net import FusionNet
-from skhyperfusion._wording import listing
+from skhyperfusion._wording import kind_of, listing
 from skhyperfusion.nn._layout import lay_out
 
 # Fused: one pass over all parameters, which matters where a step takes a few milliseconds.
@@ -183,7 +183,7 @@ def _of_skorch(settings, valid_set):
     optimizer = settings.optimizer
     return {
         "criterion": LOSSES[settings.loss],
-        "optimizer": OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer,
+        "optimizer": OPTIMIZERS[optimizer] if isinstance(optimizer, str) else _of_user(optimizer),
         "optimizer__weight_decay": settings.weight_decay,
         # With a star: torch.compile and accelerate put a prefix before every name.
         "optimizer__param_groups": [
@@ -199,6 +199,21 @@ def _of_skorch(settings, valid_set):
         "verbose": 0,
         **settings.net_params,
     }
+
+
+def _of_user(make):
+    # A class is left as it is: skorch may ask it which arguments it takes.
+    return make if isinstance(make, type) else functools.partial(_make_optimizer, make)
+
+
+def _make_optimizer(make, parameters, **settings):
+    optimizer = make(parameters, **settings)
+    if not callable(getattr(optimizer, "step", None)):
+        raise TypeError(
+            "The function given as optimizer must return one of torch.optim. It returned "
+            f"{kind_of(optimizer)}."
+        )
+    return optimizer
 
 
 def _check_finite(best):

@@ -302,9 +302,8 @@ def _are_pixels(frame, image, dropped):
             )
         return False
     if dropped:
-        first = cells_of(frame[image[0]])[0]
         raise ValueError(
-            f"image_columns leads to column {image[0]!r}, which holds numbers ({show(first)}), while column "
+            f"image_columns leads to column {image[0]!r}, which holds numbers, while column "
             f"{dropped[0]!r} holds images. A ColumnTransformer moves columns: call "
             ".set_output(transform='pandas') on it and give the name."
         )

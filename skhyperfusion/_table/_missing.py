@@ -6,6 +6,7 @@ import numpy as np
 
 from skhyperfusion._table._cells import as_number, as_text
 from skhyperfusion._table._notation import plain_text
+from skhyperfusion._wording import did_you_mean
 
 _DIGITS = [float(digit * length) for digit in "789" for length in range(2, 5)]
 #: Numbers that are written where there is none: -9, -99, 999, 99.9 and the like.
@@ -44,6 +45,18 @@ class MissingValues:
     def has_number(self, number):
         """Tell whether a number means that there is no value."""
         return self.numbers.size > 0 and number in self.numbers
+
+
+def check_missing_names(missing_values, columns):
+    """Raise ValueError where ``missing_values`` speaks of a column that the table does not have."""
+    if not isinstance(missing_values, Mapping):
+        return
+    for name in missing_values:
+        if name not in columns:
+            raise ValueError(
+                f"missing_values names {name!r}, which is not a column of X"
+                f"{did_you_mean(name, columns) or '.'}"
+            )
 
 
 def missing_of(missing_values, name):

@@ -23,6 +23,7 @@ from skhyperfusion._table._cells import cell_name, row_name
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._imputation import choose_imputer
 from skhyperfusion._table._leaks import tell_ids, tell_leaks
+from skhyperfusion._table._missing import check_missing_names
 from skhyperfusion._table._odd import OddRule, OddTeller
 from skhyperfusion._table._output import as_asked, distinct
 from skhyperfusion._table._schema import TableSchema
@@ -265,6 +266,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             estimator_name=type(self).__name__,
             on_no_image="ignore",
         )
+        check_missing_names(self.missing_values, frame.columns)
         teller = OddTeller(self.on_odd)
         self._schema, table = TableSchema.learn(
             frame, roles, missing_values=self.missing_values, teller=teller

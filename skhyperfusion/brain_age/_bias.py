@@ -99,7 +99,7 @@ def fit_age_bias(y_true, y_pred, *, sample_weight=None):
     AgeBias(slope=0.8, intercept=10.0)
     """
     y_true, y_pred = _pair(y_true, y_pred)
-    weight = check_sample_weight(sample_weight, len(y_true))
+    weight = check_sample_weight(sample_weight, range(len(y_true)))
     if len(np.unique(y_true[weight > 0])) < 2:
         raise ValueError(
             f"A bias with age needs two different ages, but all of {len(y_true)} rows are "

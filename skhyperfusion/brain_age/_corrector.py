@@ -21,7 +21,7 @@ from skhyperfusion._meta import (
 )
 from skhyperfusion._rules import Boolean, HasMethods, Number, check_parameters, check_sample_weight
 from skhyperfusion._sklearn_private import take_rows
-from skhyperfusion._target import check_values
+from skhyperfusion._target_checks import check_values
 from skhyperfusion.brain_age._bias import fit_age_bias
 
 
@@ -136,9 +136,10 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             "verbose": [Number(int, 0), Boolean()],
         }
         check_parameters(self, rules)
-        y = column_or_1d(check_values(y, row_names(X), name=type(self).__name__), warn=True)
+        rows = row_names(X)
+        y = column_or_1d(check_values(y, rows, name=type(self).__name__), warn=True)
         X, y, groups = indexable(X, y, groups)
-        weight = check_sample_weight(sample_weight, len(y))
+        weight = check_sample_weight(sample_weight, rows)
         routed = route_fit(
             self.get_metadata_routing(),
             self.regressor,

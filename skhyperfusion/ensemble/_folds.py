@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from skhyperfusion._meta import row_names
 from skhyperfusion._rules import OneOf
-from skhyperfusion._target import check_labels, check_values
+from skhyperfusion._target_checks import check_labels, check_values
 from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
 from skhyperfusion.ensemble._rules import VOTING, combine
 

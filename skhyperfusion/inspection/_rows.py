@@ -34,7 +34,7 @@ class ScoredRows:
 
     def __init__(self, estimator, X, y, sample_weight, *, caller, dtype):
         frame = check_table(estimator, X, reset=False)
-        weight = check_sample_weight(sample_weight, len(frame))
+        weight = check_sample_weight(sample_weight, frame.index)
         kept = np.flatnonzero(weight)
         if not len(kept):
             raise ValueError(f"{caller} needs a row of positive weight; all {len(frame)} weigh zero.")

@@ -1,6 +1,7 @@
 """The primary network's two parts, from a backbone's name or from the user's own."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -77,8 +78,22 @@ def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropou
     return _own(backbone, in_channels, spatial_shape, dropout)
 
 
+def _check_signature(make):
+    """Raise TypeError where a backbone's function does not take the two arguments that it is given."""
+    try:
+        inspect.signature(make).bind(1, 2)
+    except ValueError:  # it has no signature to ask for
+        return
+    except TypeError as error:
+        raise TypeError(
+            f"'backbone' must be a callable (in_channels, spatial_dims) -> torch.nn.Module, but {make!r} "
+            f"cannot be called so: {error}."
+        ) from error
+
+
 def _own(make, in_channels, spatial_shape, dropout):
     """Return the `Primary` of a user's backbone; its head is the residual network's."""
+    _check_signature(make)
     module = make(in_channels, len(spatial_shape))
     if not isinstance(module, nn.Module):
         raise TypeError(f"'backbone' must return a torch.nn.Module. It returned {type(module).__name__}.")

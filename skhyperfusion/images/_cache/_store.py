@@ -216,6 +216,8 @@ class Store:
             found = os.stat(path)
             if stat.S_ISDIR(found.st_mode):
                 return f"{path} {[_state(file, os.stat(file)) for file in series_files(path)]}"
+            if not stat.S_ISREG(found.st_mode):  # it may have no end, or keep whoever opens it waiting
+                raise BadImage("is no file, but a device or a pipe. Name the file that holds the image.")
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             if isinstance(error, BadImage):
                 raise

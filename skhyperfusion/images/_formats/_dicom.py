@@ -67,7 +67,8 @@ def series_files(folder: str) -> list[str]:
     is a slice that was damaged or not fetched, and leaving it out would shorten the volume without a word.
     """
     names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != "DICOMDIR")
-    paths = [os.path.join(folder, name) for name in names if not os.path.isdir(os.path.join(folder, name))]
+    paths = [os.path.join(folder, name) for name in names]
+    paths = [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]  # no folder, no pipe
     sound = {path for path in paths if path.lower().endswith(".dcm") or is_dicom(path)}
     endings = {_ending(path) for path in sound}
     found = [path for path in paths if path in sound or (_ending(path) in endings and not is_text(path))]
