@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 matplotlib.use("Agg")
 
 import skhyperfusion  # noqa: E402
@@ -21,7 +21,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
+    "_mathml",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
@@ -31,6 +31,9 @@ default_role = "py:obj"
 html_theme = "furo"
 html_title = f"skhyperfusion {release}"
 html_show_sphinx = False
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["house.css"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
