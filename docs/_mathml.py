@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw by themselves: a hospital's network need not reach anyone for them."""
+"""Formulas as MathML, which browsers draw by themselves: no script comes from another network."""
 
 import latex2mathml.converter
 from docutils.nodes import SkipNode

@@ -168,6 +168,25 @@ def test_images_when_there_is_nothing_else_pass_alone(table):
     assert len(out) == len(table)
 
 
+def test_images_when_dropped_leave_a_table_for_any_learner(table):
+    y = np.arange(len(table)) % 2
+    plain = TabularPreprocessor(imputer="median").fit(table)
+    dropping = clone(plain).set_params(images="drop").fit(table)
+    encoded = dropping.transform(table)
+    assert encoded.dtype == np.float64
+    np.testing.assert_array_equal(encoded, plain.transform(table).drop(columns=plain.image_columns_))
+    assert dropping.image_columns_ == []
+    assert set(plain.image_columns_) <= set(dropping.dropped_columns_)
+    assert list(dropping.get_feature_names_out()) == list(plain.get_feature_names_out()[: encoded.shape[1]])
+    pipeline = make_pipeline(dropping, LogisticRegression())
+    assert pipeline.fit(table, y).predict(table).shape == (len(table),)
+
+
+def test_images_when_dropped_and_nothing_else_is_there_raises(table):
+    with pytest.raises(ValueError, match="no usable column"):
+        TabularPreprocessor(images="drop").fit(table[["t1w"]])
+
+
 def test_image_columns_when_none_drops_paths_with_a_warning(table):
     with pytest.warns(UserWarning, match="t1w"):
         fitted = TabularPreprocessor(image_columns=None).fit(table)

@@ -40,6 +40,7 @@ _RULES = {
         SequenceOf(AnyOf(InstanceOf(str), Number(int)), empty=True),
         Nothing(),
     ],
+    "images": [OneOf("passthrough", "drop")],
     "imputer": [
         OneOf("iterative", "median", "knn"),
         HasMethods("fit", "transform", noun="an imputer"),
@@ -65,6 +66,9 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     image_columns : "auto", str, int, list of these or None, default="auto"
         Columns that are handed through untouched, behind the others and under their own names. "auto": every
         column whose cells are all paths with a known suffix, arrays or nibabel images.
+    images : {"passthrough", "drop"}, default="passthrough"
+        "drop": leave the image columns out, so that a learner for tables can follow:
+        ``make_pipeline(TabularPreprocessor(images="drop"), LogisticRegression())``.
     imputer : {"iterative", "median", "knn"}, transformer or None, default="iterative"
         Fills the gaps of numeric columns. "iterative": each column regressed on the others in turns, from
         the median start, by `sklearn.impute.IterativeImputer`; "knn": the mean of the 5 nearest rows (the
@@ -91,11 +95,11 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     image_columns_ : list of str
-        Columns handed through.
+        Columns handed through; none with ``images="drop"``.
     numeric_columns_, categorical_columns_ : list of str
         Columns read as numbers and as categories.
     dropped_columns_ : list of str
-        Columns without a value, constant columns, and images that are not among `image_columns`.
+        Columns without a value, constant columns, and images that are not handed through.
     imputer_ : str, transformer or None
         What fills the gaps: `imputer`, or "median" where more than 100 columns have gaps and each would be
         regressed on all others.
@@ -145,6 +149,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         self,
         *,
         image_columns="auto",
+        images="passthrough",
         imputer="iterative",
         add_indicator=True,
         scaler="standard",
@@ -153,6 +158,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         on_odd="warn",
     ):
         self.image_columns = image_columns
+        self.images = images
         self.imputer = imputer
         self.add_indicator = add_indicator
         self.scaler = scaler
@@ -273,12 +279,12 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         )
         learned = table.iloc[rows]
         kept = telling_columns(learned, gaps_tell=self.add_indicator)
-        if not kept and not roles.image:
+        self.image_columns_ = list(roles.image) if self.images == "passthrough" else []
+        if not kept and not self.image_columns_:
             raise ValueError(nothing_left(learned, type(self).__name__))
-        self.image_columns_ = list(roles.image)
         self.numeric_columns_ = [name for name in self._schema.columns("numbers") if name in kept]
         self.categorical_columns_ = [name for name in self._schema.columns("text") if name in kept]
-        self.dropped_columns_ = [n for n in frame.columns if n not in kept and n not in roles.image]
+        self.dropped_columns_ = [n for n in frame.columns if n not in kept and n not in self.image_columns_]
         tell_ids(learned, self.categorical_columns_, teller)
         self.column_transformer_ = None
         self._inputs = []

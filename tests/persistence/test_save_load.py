@@ -138,7 +138,8 @@ def test_brain_age_corrector_comes_back(table_study, tmp_path):
 @pytest.mark.parametrize("preset", [alzheimer_classifier, brain_age_regressor])
 def test_preset_comes_back(preset, table_study, tmp_path):
     X, labels, values = table_study
-    small = SMALL | {"image_loader": None, "early_stopping": False, "batch_size": 8, "backbone": "resnet"}
+    small = SMALL | {"image_loader": None, "early_stopping": False, "monitor": "loss"}
+    small |= {"batch_size": 8, "backbone": "resnet"}
     model = preset(**small, pretrain_embedding=1)
     model.fit(X, labels if preset is alzheimer_classifier else values)
     assert_same(round_trip(model, tmp_path / "model"), model, X)
