@@ -11,6 +11,8 @@ from skhyperfusion.inspection._modulation import weight_modulation
 from skhyperfusion.inspection._modulation_display import ModulationDisplay
 from skhyperfusion.inspection._profile import conditioning_profile
 from skhyperfusion.inspection._profile_display import ConditioningDisplay
+from skhyperfusion.inspection._site import site_check
+from skhyperfusion.inspection._site_display import SiteCheckDisplay
 from skhyperfusion.inspection._training_display import TrainingDisplay
 
 __all__ = [
@@ -19,11 +21,13 @@ __all__ = [
     "ContributionDisplay",
     "LayerSensitivityDisplay",
     "ModulationDisplay",
+    "SiteCheckDisplay",
     "TrainingDisplay",
     "conditioning_profile",
     "image_attribution",
     "layer_sensitivity",
     "modality_contribution",
+    "site_check",
     "tabular_attribution",
     "weight_modulation",
 ]

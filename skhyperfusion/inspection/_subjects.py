@@ -51,6 +51,13 @@ class Subjects:
         order = random_state.permutation(len(self))
         donors = np.empty_like(order)
         donors[order] = np.roll(order, 1)  # nobody is left with his own
+        return self._rows_of(donors)
+
+    def permute(self, random_state):
+        """Return rows as `exchange` does, but of any permutation of the subjects, all equally likely."""
+        return self._rows_of(random_state.permutation(len(self)))
+
+    def _rows_of(self, donors):
         source = np.empty(self.n_rows, dtype=np.intp)
         for rows, donor in zip(self.rows, donors, strict=True):
             source[rows] = self.rows[donor][np.arange(len(rows)) % len(self.rows[donor])]
