@@ -1,8 +1,10 @@
-"""Curves over time, of survival or of the cumulative hazard."""
+"""Curves over time, of survival or of the cumulative hazard, and how well risks order the times."""
 
 import numpy as np
 
 from skhyperfusion._wording import listing
+
+_TIED = 1e-8  # risks that differ by less are taken for equal, as rounding moves them so far
 
 
 class SurvivalCurve:
@@ -105,3 +107,45 @@ def mean_time(times, survival, interpolation):
         falls = fall > 1e-8
         height = np.where(falls, (first - survival) / np.where(falls, fall, 1.0), first)
     return (height * np.diff(times, prepend=0.0)).sum(axis=1)
+
+
+def concordance_index(event, time, risk):
+    """Return Harrell's concordance: the share of pairs whose risks are in the order of their times.
+
+    A pair counts if the earlier of the two times is that of an event; of equal times, if one is an event and
+    the other not. Equal risks count half.
+
+    Parameters
+    ----------
+    event : array (n,)
+        Whether the event was seen.
+    time : array (n,)
+        Of the event or the censoring.
+    risk : array (n,)
+        The higher, the sooner.
+
+    Raises
+    ------
+    ValueError
+        If there is no pair that counts.
+
+    References
+    ----------
+    Harrell, Lee, Mark, "Multivariable prognostic models", Statistics in Medicine 15, 1996.
+
+    Examples
+    --------
+    >>> concordance_index([True, True, False], [1.0, 2.0, 3.0], [3.0, 1.0, 2.0])
+    0.6666666666666666
+    """
+    event, time, risk = np.asarray(event, dtype=bool), np.asarray(time), np.asarray(risk)
+    concordant = pairs = 0.0
+    for i in np.flatnonzero(event):
+        later = (time > time[i]) | ((time == time[i]) & ~event)
+        difference = risk[i] - risk[later]
+        tied = np.abs(difference) <= _TIED
+        concordant += np.count_nonzero((difference > 0) & ~tied) + 0.5 * np.count_nonzero(tied)
+        pairs += np.count_nonzero(later)
+    if not pairs:
+        raise ValueError("There is no pair of rows of which one is known to have had its event first.")
+    return float(concordant / pairs)

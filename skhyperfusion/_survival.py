@@ -1,10 +1,10 @@
-"""Time to event: what y is, what follows from a network's outputs, and how well risks order the times."""
+"""Time to event: what y is, and what follows from a network's outputs."""
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from skhyperfusion._curves import mean_time
+from skhyperfusion._curves import concordance_index, mean_time
 from skhyperfusion._target import Target
 from skhyperfusion._wording import did_you_mean, kind_of, listing, show
 
@@ -12,7 +12,6 @@ _WANTED = (
     "a structured array, its first field the event (bool), its second the time, such as "
     "skhyperfusion.survival_target(event, time)"
 )
-_TIED = 1e-8  # risks that differ by less are taken for equal, as rounding moves them so far
 _MOST_INTERVALS = 30
 
 
@@ -275,45 +274,3 @@ class SurvivalPredictions:
 def _concordance_of(predictions, X, y):
     event, time = (y[field] for field in y.dtype.names)
     return concordance_index(event, time, predictions.predict(X))
-
-
-def concordance_index(event, time, risk):
-    """Return Harrell's concordance: the share of pairs whose risks are in the order of their times.
-
-    A pair counts if the earlier of the two times is that of an event; of equal times, if one is an event and
-    the other not. Equal risks count half.
-
-    Parameters
-    ----------
-    event : array (n,)
-        Whether the event was seen.
-    time : array (n,)
-        Of the event or the censoring.
-    risk : array (n,)
-        The higher, the sooner.
-
-    Raises
-    ------
-    ValueError
-        If there is no pair that counts.
-
-    References
-    ----------
-    Harrell, Lee, Mark, "Multivariable prognostic models", Statistics in Medicine 15, 1996.
-
-    Examples
-    --------
-    >>> concordance_index([True, True, False], [1.0, 2.0, 3.0], [3.0, 1.0, 2.0])
-    0.6666666666666666
-    """
-    event, time, risk = np.asarray(event, dtype=bool), np.asarray(time), np.asarray(risk)
-    concordant = pairs = 0.0
-    for i in np.flatnonzero(event):
-        later = (time > time[i]) | ((time == time[i]) & ~event)
-        difference = risk[i] - risk[later]
-        tied = np.abs(difference) <= _TIED
-        concordant += np.count_nonzero((difference > 0) & ~tied) + 0.5 * np.count_nonzero(tied)
-        pairs += np.count_nonzero(later)
-    if not pairs:
-        raise ValueError("There is no pair of rows of which one is known to have had its event first.")
-    return float(concordant / pairs)

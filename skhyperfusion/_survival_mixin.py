@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from skhyperfusion._curves import SurvivalCurve
+from skhyperfusion._curves import SurvivalCurve, concordance_index
 from skhyperfusion._meta import row_names
-from skhyperfusion._survival import check_survival, concordance_index
+from skhyperfusion._survival import check_survival
 
 
 class SurvivalMixin(ABC):

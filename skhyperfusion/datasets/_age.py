@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import mean_absolute_error, r2_score
 
 AGE_RANGE = (20.0, 85.0)
 AGE_MEAN, AGE_SD = 52.5, 65 / np.sqrt(12)
@@ -93,6 +94,24 @@ def posterior(table, gaps, latents, model):
         log_p -= np.where(gaps[name].to_numpy()[:, None], 0.0, term)
     density = np.exp(log_p - log_p.max(axis=1, keepdims=True))
     return ages, density / density.sum(axis=1, keepdims=True)
+
+
+def summarise(posterior, target, model):
+    """Return what is known of each subject and the best that can be reached: (truth, best score)."""
+    ages, density = posterior
+    mean = density @ ages
+    below = density.cumsum(axis=1)
+    truth = pd.DataFrame(
+        {
+            "expected_age": mean,
+            "median_age": ages[(below >= 0.5).argmax(axis=1)],
+            "sd_age": np.sqrt(np.maximum(density @ ages**2 - mean**2, 0)),
+        }
+    )
+    score = {"mean_absolute_error": float(mean_absolute_error(target, truth["median_age"]))}
+    if len(target) > 1:
+        score["r2"] = float(r2_score(target, mean))
+    return truth, score
 
 
 def _atrophy(age, sex, model):

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-TASKS = ("diagnosis", "age")
+TASKS = ("diagnosis", "age", "survival")
 
 
 def check_cohort_parameters(given):
@@ -14,7 +14,7 @@ def check_cohort_parameters(given):
     if task not in TASKS:
         near = difflib.get_close_matches(str(task), TASKS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(_text("task", "one of 'diagnosis' or 'age'", task, end=hint))
+        raise ValueError(_text("task", "one of 'diagnosis', 'age' or 'survival'", task, end=hint))
     n_classes = given["n_classes"]
     if not _is_integer(n_classes) or n_classes not in (2, 3):
         raise ValueError(_text("n_classes", "2 (CN, AD) or 3 (CN, MCI, AD)", n_classes))

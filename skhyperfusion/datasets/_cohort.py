@@ -2,22 +2,16 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import (
-    accuracy_score,
-    balanced_accuracy_score,
-    mean_absolute_error,
-    r2_score,
-    roc_auc_score,
-)
 
-from skhyperfusion.datasets import _age, _diagnosis
+from skhyperfusion.datasets import _age, _dementia, _diagnosis
 from skhyperfusion.datasets._bunch import Cohort
 from skhyperfusion.datasets._checks import check_cohort_parameters
 from skhyperfusion.datasets._files import place, write_scans, write_tables
 from skhyperfusion.datasets._phantom import N_WAVES, WHITE, Anatomy, draw_folds
 
 SCANNERS = {"A": (1.0, 1.0), "B": (1.4, 1.25), "C": (0.7, 0.85)}  # gain, factor on the noise
-STREAMS = ("covariates", "latents", "labels", "markers", "gaps", "other", "anatomy", "pixels")
+WORLDS = {"diagnosis": _diagnosis, "age": _age, "survival": _dementia}
+STREAMS = ("covariates", "latents", "labels", "markers", "gaps", "other", "anatomy", "pixels", "censoring")
 
 
 def make_brain_cohort(
@@ -51,8 +45,9 @@ def make_brain_cohort(
     shape : tuple of three int, default=(32, 32, 32)
         Voxels along x, y and z. They are cubes, of the size at which the head (about 150 x 190 mm and a
         little neck) fills the image: 6.1 mm at 32 x 32 x 32.
-    task : {"diagnosis", "age"}, default="diagnosis"
-        Classes CN, MCI, AD of elderly subjects, or the age of healthy ones.
+    task : {"diagnosis", "age", "survival"}, default="diagnosis"
+        Classes CN, MCI, AD of elderly subjects, the age of healthy ones, or the time to dementia of elderly
+        ones, about half of whom leave before or are still healthy when the study closes.
     n_classes : {2, 3}, default=3
         ``task="diagnosis"``: three classes, or CN and AD alone.
     class_shares : sequence of float or None, default=None
@@ -62,7 +57,7 @@ def make_brain_cohort(
     missing_rate : float, "paper" or None, default=0.1
         Share that is missing, at random, of each of the table's columns but sex and scanner. "paper": the
         rates of the paper's table: the three CSF columns .515 (together), av45 .528, fdg .381,
-        apoe4 .087, age .002; nothing for ``task="age"``. None: nothing.
+        apoe4 .087, age .002; nothing for ``task="age"``, the last two for ``task="survival"``. None: nothing.
     interaction : float, default=1.0
         0: the picture means the same in every row, an additive model can be right. 1: strong
         interaction, up to 1.5.
@@ -93,14 +88,20 @@ def make_brain_cohort(
         - frame : DataFrame, `data` and the target; index `participant_id`.
         - data : DataFrame, the column "t1w" of paths (str) and the table, with gaps and categories, and,
           for the diagnosis, values such as "<80" at the limits of detection.
-        - target : Series, named as the task.
+        - target : Series, named as the task; for the survival a structured array of "event" (bool, the
+          dementia was seen) and "time" (years), the columns of `frame` too.
         - truth : DataFrame, what the scans were drawn from (latent variables, about standard normal) and
           the best that can be said given them and the table as shown: for the diagnosis the `severity`
           and the probabilities `p_CN`, `p_MCI`, `p_AD`; for the age `expected_age`, `median_age`,
-          `sd_age`.
+          `sd_age`; for the survival `log_hazard` (of the complete table), `dementia_time` (years, seen or
+          not) and `expected_time` (mean years without dementia out of the first 8).
         - complete : DataFrame, the table before gaps and limits of detection.
         - best_score : dict, the scores of the best prediction for these subjects, from `truth`: accuracy,
-          balanced_accuracy, roc_auc (macro, one against the rest); or mean_absolute_error, r2.
+          balanced_accuracy, roc_auc (macro, one against the rest); or mean_absolute_error, r2; or
+          concordance (Harrell's).
+        - true_curves : DataFrame, for the survival alone: the probability to be free of dementia (rows:
+          subjects) at the years in the columns, 0 to 8; given the picture and the table as shown, so that
+          with ``missing_rate=None`` the times were drawn from it.
         - directory : str.
         - DESCR : str.
 
@@ -148,6 +149,16 @@ def make_brain_cohort(
     ``t = (atrophy - .8 s) / (1 + .6 s)``. Height and education fall by .1 cm and .03 years per year of age.
     The posterior is computed on a grid of ages.
 
+    **Survival.** Subjects, pictures and k, a, h, h' are those of the diagnosis. The hazard of dementia after
+    y years is that of a Weibull distribution, proportional to exp(log_hazard)::
+
+        log_hazard = 2 * [cos t * .92 h' + sin t * k h] + .4 k + .4 a
+        P(no dementia until y) = exp(-[(y / 6.5) ** 1.5 * exp(log_hazard)] ** (1 / noise))
+
+    At interaction = 1 a small hippocampus tells of dementia to come in carriers alone. Subjects enter over
+    3 years and the study closes after 8 (administrative censoring); before that they leave with a hazard of
+    .06 per year. Times are rounded to .01 years. Missing causes are averaged over, given the picture.
+
     Handedness and scanner tell nothing; scanners differ in gain and noise.
 
     Examples
@@ -160,7 +171,7 @@ def make_brain_cohort(
     shape = tuple(shape) if np.iterable(shape) else shape
     check_cohort_parameters(locals())
     rng = _streams(random_state)
-    world = _diagnosis if task == "diagnosis" else _age
+    world = WORLDS[task]
     settings = {
         "interaction": float(interaction),
         "informative": bool(table_informative),
@@ -187,11 +198,16 @@ def make_brain_cohort(
     paths = write_scans(folder, index, shape, anatomies, rng("pixels").spawn(n_subjects))
     data = world.present(table, gaps).set_axis(index, axis=0)
     data.insert(0, "t1w", paths)
-    target = pd.Series(target, index=index, name=task)
-    frame = data.assign(**{task: target})
+    posterior = world.posterior(table, gaps, latents, model)
+    if task == "survival":
+        frame = data.assign(event=target["event"], time=target["time"])
+        own = {"true_curves": pd.DataFrame(posterior, index=index, columns=world.TIMES)}
+    else:
+        target = pd.Series(target, index=index, name=task)
+        frame = data.assign(**{task: target})
+        own = {}
+    truth, best_score = world.summarise(posterior, target, model)
     write_tables(folder, frame)
-    summarise = _diagnosis_truth if task == "diagnosis" else _age_truth
-    truth, best_score = summarise(world.posterior(table, gaps, latents, model), target, model)
     return Cohort(
         frame=frame,
         data=data,
@@ -199,6 +215,7 @@ def make_brain_cohort(
         truth=pd.concat([latents, truth], axis=1).set_axis(index, axis=0),
         complete=table.set_axis(index, axis=0),
         best_score=best_score,
+        **own,
         directory=str(folder),
         DESCR=make_brain_cohort.__doc__,
     )
@@ -283,39 +300,3 @@ def _anatomies(latents, table, scale, informative, image_noise, variation, rng):
         )
         for i in range(n)
     ]
-
-
-def _diagnosis_truth(posterior, target, model):
-    classes = model["classes"]
-    truth = pd.DataFrame(posterior, columns=[f"p_{name}" for name in classes])
-    truth.insert(0, "severity", model["severity"])
-    share = target.value_counts(normalize=True)[classes].to_numpy()
-    labels = target.to_numpy()
-    if len(classes) == 2:
-        auc = roc_auc_score(labels == classes[1], posterior[:, 1])
-    else:
-        auc = np.mean([roc_auc_score(labels == name, posterior[:, k]) for k, name in enumerate(classes)])
-    return truth, {
-        "accuracy": float(accuracy_score(labels, classes[posterior.argmax(axis=1)])),
-        "balanced_accuracy": float(
-            balanced_accuracy_score(labels, classes[(posterior / share).argmax(axis=1)])
-        ),
-        "roc_auc": float(auc),
-    }
-
-
-def _age_truth(posterior, target, _):
-    ages, density = posterior
-    mean = density @ ages
-    below = density.cumsum(axis=1)
-    truth = pd.DataFrame(
-        {
-            "expected_age": mean,
-            "median_age": ages[(below >= 0.5).argmax(axis=1)],
-            "sd_age": np.sqrt(np.maximum(density @ ages**2 - mean**2, 0)),
-        }
-    )
-    score = {"mean_absolute_error": float(mean_absolute_error(target, truth["median_age"]))}
-    if len(target) > 1:
-        score["r2"] = float(r2_score(target, mean))
-    return truth, score

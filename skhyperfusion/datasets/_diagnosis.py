@@ -7,6 +7,7 @@ picture's latent variables and the table, gaps and limits of detection included,
 import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr, ndtri
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 CLASSES = {2: ("CN", "AD"), 3: ("CN", "MCI", "AD")}
 SHARES = {2: (0.5, 0.5), 3: (740 / 2120, 1015 / 2120, 365 / 2120)}  # three: the paper's cohort
@@ -49,13 +50,7 @@ def draw(n, *, rng, n_classes, class_shares, interaction, informative, noise):
     target : ndarray of class names
     model : dict of what the posterior needs
     """
-    table = _covariates(n, rng("covariates"))
-    link = 1.0 if informative else 0.0
-    excess = pd.DataFrame(rng("latents").standard_normal((n, 3)), columns=list(AGEING))
-    age = (table["age"].to_numpy() - AGE_MEAN) / AGE_SD
-    latents = pd.DataFrame(
-        {k: link * r * age + np.sqrt(1 - (link * r) ** 2) * excess[k] for k, r in AGEING.items()}
-    )
+    table, latents = draw_subjects(n, rng, informative)
     model = {"interaction": interaction, "informative": informative, "scale": max(LABEL_NOISE * noise, 1e-9)}
     severity = _severity(
         {name: table[name].to_numpy() for name in table},
@@ -72,9 +67,21 @@ def draw(n, *, rng, n_classes, class_shares, interaction, informative, noise):
     position = codes / (n_classes - 1)
     random = rng("markers")
     for name, (location, scale, shift, _, _) in MARKERS.items():
-        z = link * shift * position + random.standard_normal(n)
+        z = informative * shift * position + random.standard_normal(n)
         table[name] = np.exp(location + scale * z)
     return table, latents, model["classes"][codes], model | {"severity": severity}
+
+
+def draw_subjects(n, rng, informative):
+    """Draw elderly subjects: their covariates, and what the picture shows, which goes with the age."""
+    table = _covariates(n, rng("covariates"))
+    link = 1.0 if informative else 0.0
+    excess = pd.DataFrame(rng("latents").standard_normal((n, 3)), columns=list(AGEING))
+    age = (table["age"].to_numpy() - AGE_MEAN) / AGE_SD
+    latents = pd.DataFrame(
+        {k: link * r * age + np.sqrt(1 - (link * r) ** 2) * excess[k] for k, r in AGEING.items()}
+    )
+    return table, latents
 
 
 def present(table, gaps):
@@ -114,7 +121,7 @@ def posterior(table, gaps, latents, model):
         causes = dict(zip(grids, axes, strict=True)) | {"sex": known["sex"][i]}
         shown = {name: values[i] for name, values in picture.items()}
         weight = np.exp(
-            sum(_log_prior(name, causes[name], shown, model) for name in grids if hidden[name][i])
+            sum(log_prior(name, causes[name], shown, model) for name in grids if hidden[name][i])
             + np.zeros([len(axis.ravel()) for axis in axes])
         ).ravel()
         severity = _severity(causes, shown, model) + np.zeros([len(axis.ravel()) for axis in axes])
@@ -123,6 +130,26 @@ def posterior(table, gaps, latents, model):
         joint = np.exp(joint - joint.max())
         out[i] = joint / joint.sum()
     return out
+
+
+def summarise(posterior, target, model):
+    """Return what is known of each subject and the best that can be reached: (truth, best score)."""
+    classes = model["classes"]
+    truth = pd.DataFrame(posterior, columns=[f"p_{name}" for name in classes])
+    truth.insert(0, "severity", model["severity"])
+    share = target.value_counts(normalize=True)[classes].to_numpy()
+    labels = target.to_numpy()
+    if len(classes) == 2:
+        auc = roc_auc_score(labels == classes[1], posterior[:, 1])
+    else:
+        auc = np.mean([roc_auc_score(labels == name, posterior[:, k]) for k, name in enumerate(classes)])
+    return truth, {
+        "accuracy": float(accuracy_score(labels, classes[posterior.argmax(axis=1)])),
+        "balanced_accuracy": float(
+            balanced_accuracy_score(labels, classes[(posterior / share).argmax(axis=1)])
+        ),
+        "roc_auc": float(auc),
+    }
 
 
 def _covariates(n, rng):
@@ -162,7 +189,7 @@ def _class_probabilities(severity, model):
     return np.diff(edges, axis=1)
 
 
-def _log_prior(name, values, picture, model):
+def log_prior(name, values, picture, model):
     """Log weight of the values of a missing cause, given the picture, up to a constant."""
     if name == "apoe4":
         return np.log(APOE4_P)[values]

@@ -40,7 +40,28 @@ def test_bunch_when_returned_holds_what_is_documented(task):
     assert {"sex", "handedness", "scanner"} <= set(cohort.data.select_dtypes(exclude="number"))
 
 
-@pytest.mark.parametrize("task", ["diagnosis", "age"])
+def test_bunch_of_survival_when_returned_holds_what_is_documented():
+    cohort = cohort_of(task="survival")
+    assert cohort.target.dtype.names == ("event", "time")
+    assert cohort.target["event"].dtype == bool
+    for field in cohort.target.dtype.names:
+        np.testing.assert_array_equal(cohort.frame[field], cohort.target[field])
+    pd.testing.assert_frame_equal(cohort.frame.drop(columns=["event", "time"]), cohort.data)
+    assert set(cohort.complete) == {"age", "sex", "education", "apoe4", "handedness", "scanner"}
+    curves = cohort.true_curves
+    assert curves.index.equals(cohort.frame.index)
+    assert curves.columns[0] == 0
+    assert curves.columns[-1] == 8
+    assert (curves[0.0] == 1).all()
+    assert (curves.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    assert (curves >= 0).all(axis=None)
+    assert cohort.truth.index.equals(cohort.frame.index)
+    assert cohort.truth.notna().all(axis=None)
+    assert set(cohort.best_score) == {"concordance"}
+    assert "Survival" in cohort.DESCR
+
+
+@pytest.mark.parametrize("task", ["diagnosis", "age", "survival"])
 def test_cohort_when_read_as_bids_gives_the_same_frame(task):
     cohort = cohort_of(60, task=task)
     pd.testing.assert_frame_equal(read_bids_table(cohort.directory), cohort.frame)
@@ -100,11 +121,11 @@ def test_random_state_when_none_is_fresh_and_leaves_the_global_state_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-@pytest.mark.parametrize("task", ["diagnosis", "age"])
+@pytest.mark.parametrize("task", ["diagnosis", "age", "survival"])
 @pytest.mark.parametrize("change", [{"shape": (4, 4, 8)}, {"missing_rate": 0.5}, {"image_noise": 0.2}])
 def test_target_when_an_unrelated_setting_changes_stays(task, change):
     first, second = cohort_of(task=task), cohort_of(task=task, **change)
-    assert first.target.equals(second.target)
+    np.testing.assert_array_equal(first.target, second.target)
     assert first.complete.equals(second.complete)
 
 
@@ -274,7 +295,10 @@ def test_directory_when_none_lives_until_the_interpreter_ends():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"task": "diagnos"}, r"'task' .* one of 'diagnosis' or 'age'\. Got 'diagnos' .*mean 'diagnosis'\?"),
+        (
+            {"task": "diagnos"},
+            r"'task' .* one of 'diagnosis', 'age' or 'survival'\. Got 'diagnos' .*mean 'diagnosis'\?",
+        ),
         ({"task": 3}, r"'task' .* Got 3 instead\.$"),
         ({"n_subjects": 2}, r"'n_subjects' .* an integer of at least 3\. Got 2"),
         ({"n_subjects": 0, "task": "age"}, r"'n_subjects' .* an integer of at least 1\. Got 0"),

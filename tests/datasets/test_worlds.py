@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kstest
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import balanced_accuracy_score, log_loss, mean_absolute_error
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skhyperfusion.datasets import _age, _diagnosis, make_brain_cohort
+from skhyperfusion._curves import concordance_index
+from skhyperfusion.datasets import _age, _dementia, _diagnosis, make_brain_cohort
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +177,7 @@ def test_age_posterior_when_integrated_is_uniform_at_the_truth():
 
 
 def test_latents_when_drawn_have_unit_variance_for_the_picture():
-    for world, task in ((_diagnosis, "diagnosis"), (_age, "age")):
+    for world, task in ((_diagnosis, "diagnosis"), (_age, "age"), (_dementia, "survival")):
         for informative in (True, False):
             cohort = make_brain_cohort(
                 1000, task=task, table_informative=informative, missing_rate=None, random_state=0
@@ -184,3 +185,74 @@ def test_latents_when_drawn_have_unit_variance_for_the_picture():
             scale = world.picture_scale({"interaction": 1.0, "informative": informative, "noise": 1.0})
             spread = [cohort.truth[name].std() / scale[name] for name in scale]
             np.testing.assert_allclose(spread, 1, atol=0.07)
+
+
+def survival_of(n=1500, **settings):
+    return make_brain_cohort(n, task="survival", **{"random_state": 5} | settings)
+
+
+@pytest.mark.parametrize("interaction", [0, 1])
+def test_survival_when_censored_is_so_for_about_half_and_by_both_ways(interaction):
+    cohort = survival_of(interaction=interaction)
+    censored = ~cohort.target["event"]
+    assert 0.4 < censored.mean() < 0.6
+    time = cohort.target["time"][censored]
+    assert (time < 5).mean() > 0.15  # who left: the study closes after 5 years at the earliest
+    assert (time >= 5).mean() > 0.3
+    assert cohort.target["time"].max() <= 8
+    seen = cohort.target["event"]
+    np.testing.assert_allclose(
+        cohort.target["time"][seen], np.maximum(cohort.truth["dementia_time"][seen], 0.01), atol=0.0051
+    )
+    assert (cohort.target["time"][censored] <= cohort.truth["dementia_time"][censored] + 0.006).all()
+
+
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+@pytest.mark.parametrize("informative", [True, False])
+@pytest.mark.parametrize("missing_rate", [None, 0.5])
+def test_true_curves_when_held_against_times_are_calibrated(missing_rate, informative, noise):
+    cohort = survival_of(missing_rate=missing_rate, table_informative=informative, noise=noise)
+    time = cohort.truth["dementia_time"].to_numpy()[:, None]
+    alive = time > cohort.true_curves.columns.to_numpy()
+    p = cohort.true_curves.to_numpy()
+    np.testing.assert_allclose(p.mean(axis=0), alive.mean(axis=0), atol=0.03)
+    at = 12  # after 3 years
+    bins = np.digitize(p[:, at], np.linspace(0, 1, 6)[1:-1])
+    told = pd.DataFrame({"p": p[:, at], "alive": alive[:, at], "variance": p[:, at] * (1 - p[:, at])})
+    told = told.groupby(bins).agg(["mean", "sum", "size"])
+    spread = np.sqrt(told["variance"]["sum"]) / told["p"]["size"]
+    assert (abs(told["p"]["mean"] - told["alive"]["mean"]) < 3.5 * spread).all()
+    # A proper score is best at the truth: neither a bolder nor a shyer curve scores better.
+    others = [p[:, at] ** k / (p[:, at] ** k + (1 - p[:, at]) ** k) for k in (0.7, 1, 1.4)]
+    loss = [log_loss(alive[:, at], other) for other in others]
+    assert loss[1] == min(loss)
+
+
+def test_best_concordance_when_reached_is_that_of_the_hazards():
+    cohort = survival_of(missing_rate=None)
+    event, time = cohort.target["event"], cohort.target["time"]
+    exact = concordance_index(event, time, cohort.truth["log_hazard"].to_numpy())
+    assert cohort.best_score["concordance"] == pytest.approx(exact, abs=1e-3)
+    assert survival_of(missing_rate=0.5).best_score["concordance"] < exact - 0.01
+    assert survival_of(missing_rate=None, noise=0).best_score["concordance"] > 0.99
+    assert survival_of(n=1).best_score == {}  # one subject has nobody to be compared with
+
+
+@pytest.mark.parametrize(("interaction", "gain"), [(0, 0.0), (1, 0.05)])
+def test_survival_when_it_interacts_needs_the_product(interaction, gain):
+    cohort = survival_of(missing_rate=None, interaction=interaction)
+    truth, table = cohort.truth, cohort.complete
+    carrier = np.where(table["apoe4"] > 0, 1.0, -1.0)
+    atrophy = truth["hippocampal_atrophy"].to_numpy()
+    columns = {"image": [atrophy], "sum": [atrophy, carrier, table["age"]]}
+    columns["products"] = [*columns["sum"], carrier * atrophy]
+    risk = {
+        name: LinearRegression().fit(np.column_stack(x), truth["log_hazard"]).predict(np.column_stack(x))
+        for name, x in columns.items()
+    }
+    event, time = cohort.target["event"], cohort.target["time"]
+    score = {name: concordance_index(event, time, x) for name, x in risk.items()}
+    assert score["image"] > 0.6
+    assert score["sum"] > score["image"]
+    assert score["products"] >= score["sum"] + gain
+    assert score["products"] == pytest.approx(cohort.best_score["concordance"], abs=0.01)

@@ -10,10 +10,9 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from skhyperfusion import HyperFusionSurvival, TabularPreprocessor, survival_target
-from skhyperfusion._curves import SurvivalCurve
+from skhyperfusion._curves import SurvivalCurve, concordance_index
 from skhyperfusion._engine._holdout import split_holdout
 from skhyperfusion._parameters import FUSIONS
-from skhyperfusion._survival import concordance_index
 from skhyperfusion.inspection import layer_sensitivity
 from skhyperfusion.model_selection import compare_estimators
 from skhyperfusion.persistence import load_model
