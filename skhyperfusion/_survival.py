@@ -130,6 +130,10 @@ class SurvivalTarget(Target):
     ----------
     times : ndarray (K,)
         Ends of the intervals; or the distinct times of events in the training rows.
+    log_odds : ndarray (K,)
+        Of the hazard in each interval, in the training rows together, from which the network's outputs are
+        differences; only with "discrete". A network that starts at even odds would spend its training on
+        learning how rare events are.
     baseline : ndarray (K,)
         Breslow's cumulative hazard at these times, of a risk of one; only with "cox".
     """
@@ -140,6 +144,7 @@ class SurvivalTarget(Target):
         super().__init__(owner)
         self.loss = {"discrete": "logistic_hazard", "cox": "cox"}[loss]
         self.n_intervals = n_intervals
+        self.log_odds = 0.0  # before they are learned
 
     @property
     def interpolation(self):
@@ -161,7 +166,9 @@ class SurvivalTarget(Target):
             )
         if previous is not None and previous.loss != self.loss:
             raise ValueError("warm_start=True goes on with another loss than before. Fit a clone.")
-        self._previous_times = None if previous is None else previous.times
+        self._continues = previous is not None
+        if self._continues and self.loss != "cox":
+            self.times, self.log_odds = previous.times, previous.log_odds
         return values
 
     def read(self, y, index, caller):
@@ -169,7 +176,7 @@ class SurvivalTarget(Target):
         return check_survival(y, index, name=caller)
 
     def fit(self, values, weight):
-        """Learn the times at which curves are known, from the events of the training rows."""
+        """Learn the times at which curves are known, and how likely events are, from the training rows."""
         seen = values[values[:, 0] == 1, 1]
         if not seen.size:
             raise ValueError(
@@ -178,34 +185,49 @@ class SurvivalTarget(Target):
         if self.loss == "cox":
             self.times, self.n_outputs = np.unique(seen), 1
             return
-        self.times = self._previous_times
-        if self.times is None:
+        if not self._continues:
             wanted = self.n_intervals
             if wanted == "auto":
                 wanted = min(max(2, round(np.sqrt(len(seen)))), _MOST_INTERVALS)
             # Later events take the later end: the last interval ends with the last event.
             self.times = np.unique(np.quantile(seen, np.arange(1, wanted + 1) / wanted, method="higher"))
+            self.log_odds = self._marginal_log_odds(values, weight)
         self.n_outputs = len(self.times)
 
-    def encode(self, values):
-        """Return what the loss is given (n, 2 or 3).
+    def _marginal_log_odds(self, values, weight):
+        survived, event = self._intervals(values)
+        intervals = np.arange(len(self.times))
+        at_risk = weight @ (intervals < (survived + event)[:, None])
+        fell = weight @ ((intervals == survived[:, None]) & (event == 1)[:, None])
+        half = weight.mean() / 2  # a row's: of an interval that nobody survives, the odds were infinite
+        return np.log(fell + half) - np.log(at_risk - fell + half)
 
-        Of the discrete loss: the number of intervals survived, and whether the event falls into the next.
-        An interval holds its end and not its start; who leaves within one is not counted in it (Kvamme and
-        Borgan 2021). Of Cox's: the rank of the time, the event, and the
-        number of the row, by which its last risk is remembered.
+    def encode(self, values):
+        """Return what the loss is given (n, 2 + K), or (n, 3) of Cox's.
+
+        Of the discrete loss: the number of intervals survived, whether the event falls into the next, and
+        `log_odds`. An interval holds its end and not its start; who leaves within one is not counted in it
+        (Kvamme and Borgan 2021). Of Cox's: the rank of the time, the event, and the number of the row, by
+        which its last risk is remembered.
         """
-        event, time = values[:, 0], values[:, 1]
         if self.loss == "cox":
+            event, time = values[:, 0], values[:, 1]
             rank = np.unique(time, return_inverse=True)[1]  # of times, the order counts alone
             return np.column_stack([rank, event, np.arange(len(values))]).astype(np.float64)
+        survived, event = self._intervals(values)
+        odds = np.broadcast_to(self.log_odds, (len(values), len(self.times)))
+        return np.column_stack([survived, event, odds]).astype(np.float64)
+
+    def _intervals(self, values):
+        """Return how many intervals each row survived, and whether its event falls into the next."""
+        event, time = values[:, 0], values[:, 1]
         survived = np.where(
             event == 1,
             np.searchsorted(self.times, time, side="left"),
             np.searchsorted(self.times, time, side="right"),
         )
         # An event behind the last interval is one that the intervals do not see.
-        return np.column_stack([survived, event * (survived < len(self.times))]).astype(np.float64)
+        return survived, event * (survived < len(self.times))
 
     def finish(self, outputs, values, weight):
         """Learn Breslow's baseline from what the trained network says of the training rows (n, 1)."""
@@ -256,7 +278,7 @@ class SurvivalTarget(Target):
         if self.loss == "cox":
             survival = np.exp(-np.exp(outputs.mean(axis=1)) * self.baseline)
         else:  # 1 - hazard as expit(-logit): near one it would be rounded away
-            survival = np.cumprod(expit(-outputs), axis=2).mean(axis=1)
+            survival = np.cumprod(expit(-outputs - self.log_odds), axis=2).mean(axis=1)
         return np.maximum(survival, np.finfo(float).tiny)  # so that its logarithm is a number
 
 

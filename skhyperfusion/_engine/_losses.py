@@ -12,8 +12,9 @@ class LogisticHazard(nn.Module):
 
     Shapes
     ------
-    - outputs : (B, K), logits of the hazards
-    - target : (B, 2), intervals survived; whether the event fell into the next one
+    - outputs : (B, K), logits of the hazards, or what is to be added to the target's
+    - target : (B, 2 + K), intervals survived; whether the event fell into the next one; logits to which the
+      outputs are added, or none: (B, 2)
     - output : (B,)
 
     References
@@ -29,7 +30,9 @@ class LogisticHazard(nn.Module):
 
     def forward(self, outputs, target):
         """Return the loss of each row."""
-        survived, event = target.unbind(1)
+        survived, event = target[:, 0], target[:, 1]
+        if target.shape[1] > 2:
+            outputs = outputs + target[:, 2:]
         intervals = torch.arange(outputs.shape[1], device=outputs.device)
         at_risk = intervals < (survived + event)[:, None]
         fell = (intervals == survived[:, None]) & (event == 1)[:, None]

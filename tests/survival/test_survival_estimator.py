@@ -184,12 +184,13 @@ def test_weight_of_zero_leaves_a_row_out(lives):
         assert not np.array_equal(doubled.predict(X), plain.predict(X))
 
 
-def test_warm_start_keeps_the_intervals(lives):
+def test_warm_start_keeps_the_intervals_and_where_they_start(lives):
     X, y = lives
     model = HyperFusionSurvival(warm_start=True, **SMALL).fit(X, y)
-    times = model.unique_times_
+    times, odds = model.unique_times_, model._target.log_odds
     model.fit(X.iloc[:40], y[:40])
     np.testing.assert_array_equal(model.unique_times_, times)
+    np.testing.assert_array_equal(model._target.log_odds, odds)
     with pytest.raises(ValueError, match="another loss than before"):
         model.set_params(loss="cox").fit(X, y)
 

@@ -39,6 +39,24 @@ def test_discrete_likelihood_when_written_out_is_that_of_the_loss():
     np.testing.assert_allclose(logits.grad[2], [0, 0, 0], atol=1e-10)
 
 
+def test_outputs_when_they_are_zero_are_the_hazards_of_the_training_rows_together():
+    target = SurvivalTarget("Test", n_intervals=2)
+    y = survival_target([1, 1, 0, 1, 0], [1.0, 2.0, 1.5, 3.0, 3.5])
+    values, weight = target.learn(y, range(5)), np.array([1.0, 1.0, 2.0, 1.0, 3.0])
+    target.fit(values, weight)
+    np.testing.assert_array_equal(target.times, [2.0, 3.0])
+    half = weight.mean() / 2
+    # First interval: the rows of 1 and 2 fell of all but the one that left at 1.5; second: that of 3.
+    np.testing.assert_allclose(target.log_odds, np.log([(2 + half) / (4 + half), (1 + half) / (3 + half)]))
+    coded = torch.from_numpy(target.encode(values))
+    logits = torch.tensor(target.log_odds).expand(5, 2)
+    np.testing.assert_allclose(
+        LogisticHazard()(torch.zeros(5, 2), coded), LogisticHazard()(logits, coded[:, :2]), rtol=1e-12
+    )
+    survival = target.survival(np.zeros((1, 1, 2)))[0]
+    np.testing.assert_allclose(survival, np.cumprod(1 - 1 / (1 + np.exp(-target.log_odds))))
+
+
 def efron_by_hand(risk, time, event, weight):
     """Efron's log partial likelihood as in the textbook, one time after the other."""
     total = 0.0
