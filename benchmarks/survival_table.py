@@ -3,10 +3,10 @@
     python benchmarks/survival_table.py                  # generated cohorts, one for each seed
     python benchmarks/survival_table.py --data gbsg2     # the table alone, on public data of breast cancer
 
-Each seed draws a cohort of its own, half of whose subjects are censored. All methods see the same folds, and
-are compared with hyper by the corrected resampled t-test of `compare_estimators`, over the folds of all
-seeds. The correction takes all folds for folds of the same rows; of several cohorts, which share none, it
-asks too much.
+Each seed draws a cohort of its own, half of whose subjects are censored; of its scans a box around the
+hippocampi is read, as in the paper, which crops them too. All methods see the same folds, and are compared
+with hyper by the corrected resampled t-test of `compare_estimators`, over the folds of all seeds. The
+correction takes all folds for folds of the same rows; of several cohorts, which share none, it asks too much.
 
     concordance   Harrell's, on the fold that was left out
     Brier score   squared error of the curves, averaged over the first 5 years; against the times of dementia
@@ -47,6 +47,7 @@ YEARS = (
     np.arange(1, 21) / 4
 )  # all folds have events after 5 years, and nobody is censored by the study before
 AT = 11  # of them, 3 years
+HIPPOCAMPI = [-46, -48, -36], [46, 16, 8]  # mm, with a margin for where heads lie
 KAPLAN_MEIER = "Kaplan-Meier"
 
 
@@ -104,7 +105,10 @@ def cohort(arguments, seed):
     """Return (X with the scans as arrays, y, scorers, best reachable scores) of a seed's cohort."""
     side = (arguments.side,) * 3
     made = make_brain_cohort(arguments.subjects, task="survival", shape=side, random_state=seed)
-    scans = [np.asarray(nib.load(path).dataobj, dtype=np.float32) for path in made.data["t1w"]]
+    to_voxels = np.linalg.inv(nib.load(made.data["t1w"].iloc[0]).affine)
+    first, last = (to_voxels @ [*corner, 1.0] for corner in HIPPOCAMPI)
+    box = tuple(slice(int(np.floor(a)), int(np.ceil(b))) for a, b in zip(first[:3], last[:3], strict=True))
+    scans = [np.asarray(nib.load(path).dataobj, dtype=np.float32)[box] for path in made.data["t1w"]]
     X = made.data.assign(t1w=pd.Series(scans, index=made.data.index))
     dementia, curves = made.truth["dementia_time"], made.true_curves
     alive = dementia.to_numpy()[:, None] > YEARS
@@ -220,7 +224,7 @@ def main():
     arguments.add_argument("--data", choices=("cohort", "gbsg2"), default="cohort")
     arguments.add_argument("--seeds", type=int, default=3, help="cohorts")
     arguments.add_argument("--subjects", type=int, default=400)
-    arguments.add_argument("--side", type=int, default=16, help="voxels of a scan's side")
+    arguments.add_argument("--side", type=int, default=32, help="voxels of a scan's side")
     arguments.add_argument("--base-channels", type=int, default=4)
     arguments.add_argument("--epochs", type=int, default=40)
     arguments.add_argument("--loss", choices=("discrete", "cox"), default="discrete")
