@@ -91,7 +91,7 @@ class Answer(nn.Module):
 
     Shapes
     ------
-    - image : (B, V, C, *S), or None; tabular : (B, T), or None
+    - image : (B, V, C, *S);  tabular : (B, T), or None with ``fusion='image'``
     - output : (B, K)
     """
 
@@ -102,7 +102,7 @@ class Answer(nn.Module):
         for part in network.modules():
             if getattr(part, "inplace", False):
                 part.inplace = False  # what a hook has seen would be written over
-        n_values = 0 if network.image_shape is None else int(np.prod(network.image_shape))
+        n_values = int(np.prod(network.image_shape))
         if n_values <= MAX_FLOAT64_VALUES and self.device.type in ("cpu", "cuda"):
             network.double()
         self.network = network.to(self.device).eval().requires_grad_(False)
@@ -112,14 +112,8 @@ class Answer(nn.Module):
 
     def forward(self, image, tabular):
         """Return the answers."""
-        return self.decode(self.outputs(image, tabular))
-
-    def outputs(self, image, tabular):
-        """Return the network's outputs for each view: (B, V, K)."""
-        if image is None:
-            return self.network(None, tabular)[:, None]
         views = [lay_out_images(view) for view in image.unbind(1)]
-        return torch.stack([self.network(view, tabular) for view in views], dim=1)
+        return self.decode(torch.stack([self.network(view, tabular) for view in views], dim=1))
 
     def decode(self, outputs):
         """Return the answers that outputs (B, V, K) mean: (B, K), or (B, 1) of a survival model."""
@@ -137,13 +131,14 @@ class Answer(nn.Module):
         return -self._mean_time(outputs)
 
     def _mean_time(self, outputs):
-        """Return what `skhyperfusion._survival.mean_time` does of constant hazards, from the outputs."""
-        survival = torch.cumprod(torch.sigmoid(-outputs).clamp_min(1e-300), dim=2).mean(1)
-        first = torch.cat([torch.ones_like(survival[:, :1]), survival[:, :-1]], dim=1)
-        fall = first.log() - survival.log()
-        height = torch.where(fall > 1e-8, (first - survival) / fall.clamp_min(1e-8), first)
+        """Return what `skhyperfusion._survival.mean_time` does of constant hazards, from their logits."""
+        log_survival = F.logsigmoid(-outputs).cumsum(2).logsumexp(1) - np.log(outputs.shape[1])
+        before = F.pad(log_survival[:, :-1], (1, 0))  # the logarithm of one
+        fall = before - log_survival
+        falls = fall > 1e-8
+        mean_part = torch.where(falls, -torch.expm1(-fall) / torch.where(falls, fall, 1.0), 1.0)
         lengths = torch.as_tensor(np.diff(self.target.times, prepend=0.0), device=outputs.device)
-        return (height * lengths).sum(1, keepdim=True)
+        return (before.exp() * mean_part * lengths).sum(1, keepdim=True)
 
     def unit(self, target):
         """Return what the answer is, in words."""

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival, survival_target
-from skhyperfusion.ensemble import FoldEnsembleClassifier, FoldEnsembleRegressor
+from skhyperfusion.ensemble import FoldEnsembleClassifier, FoldEnsembleRegressor, FoldEnsembleSurvival
 from skhyperfusion.images import ImageLoader
 from skhyperfusion.inspection import image_attribution
 from skhyperfusion.inspection._captum_maps import METHODS
@@ -250,6 +250,12 @@ def test_survival_explains_the_risk(arrays, loss):
         < 0.02 * np.abs(found.values.iloc[0, 0]).sum()
     )
     assert found.unit == ("risk" if loss == "discrete" else "logarithm of the risk")
+    if loss == "discrete":
+        ensemble = FoldEnsembleSurvival(HyperFusionSurvival(**FAST), cv=2).fit(X, y)
+        risks = [model.predict(X.head(1)) for model in ensemble.estimators_]
+        np.testing.assert_allclose(
+            image_attribution(ensemble, X.head(1)).prediction, np.mean(risks), rtol=1e-5
+        )
 
 
 def test_several_outputs_classes_and_views(arrays):
