@@ -347,6 +347,7 @@ class BaseHyperFusion(BaseEstimator):
             "net_": trained.net,
             "history_": trained.history,
             "n_iter_": len(trained.history),
+            "max_epochs_": trained.max_epochs,
             "best_epoch_": trained.best_epoch,
             "_encoder": encoder,
             "_target": target,

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion._engine._batches import BatchSampler
 from skhyperfusion._engine._callbacks import BestEpoch, EpochLog, history_row, schedule
 from skhyperfusion._engine._checkpoint import Checkpoint
+from skhyperfusion._engine._length import usual_epochs
 from skhyperfusion._engine._losses import LOSSES
 from skhyperfusion._engine._net import FusionNet
 from skhyperfusion._wording import kind_of, listing
@@ -27,12 +28,13 @@ OPTIMIZERS = {
 
 
 class TrainedNet:
-    """Outcome of `train`: the net, one history row per epoch, the best epoch, whether Ctrl-C ended it."""
+    """Outcome of `train`: net, a history row per epoch, the best and the last epoch, and Ctrl-C or not."""
 
     def __init__(self, net, history, best_epoch):
         self.net = net
         self.history = history
         self.best_epoch = best_epoch
+        self.max_epochs = net.max_epochs
         self.interrupted = net.interrupted_
 
 
@@ -46,7 +48,8 @@ class TrainingSettings:
         Name among `LOSSES`.
     n_classes : int or None
         Number of classes; None where the outputs are none.
-    max_epochs, batch_size : int
+    max_epochs : int or "auto"
+    batch_size : int
     lr : float
     lr_scales : dict of str to float
         Parameters with a learning rate of their own, as a multiple of ``lr``.
@@ -75,7 +78,7 @@ class TrainingSettings:
 
     loss: str
     n_classes: int | None
-    max_epochs: int
+    max_epochs: int | str
     batch_size: int
     lr: float
     lr_scales: Mapping[str, float]
@@ -140,7 +143,9 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
         lower_is_better=monitor is None,
         patience=settings.patience,
     )
-    n_steps = settings.max_epochs * _batches_per_epoch(len(train_set), settings)
+    n_batches = _batches_per_epoch(len(train_set), settings)
+    if settings.max_epochs == "auto":
+        settings = replace(settings, max_epochs=usual_epochs(len(train_set), n_batches))
     net = FusionNet(
         _prepare(module, settings.precision),
         augmentation=settings.augmentation,
@@ -153,7 +158,7 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
             *([] if monitor is None else [("monitor", monitor)]),
             ("best", best),
             ("log", EpochLog(settings.verbose, settings.stage)),
-            *schedule(settings.lr_schedule, n_steps),
+            *schedule(settings.lr_schedule, settings.max_epochs * n_batches),
             *settings.callbacks,
         ],
         **_of_skorch(settings, valid_set),
