@@ -163,8 +163,8 @@ pretrain_embedding : int, default=0
 
 TRAINING_PARAMETERS = """\
 max_epochs : int or "auto", default=100
-    Passes over the training rows. "auto": fewer the more there are of these, in batches of 16 58 epochs of 60
-    rows, 33 of 200, 19 of 600, 11 of 2000 (30 steps times the root of their number; those held out do not
+    Passes over the training rows. "auto": fewer the more there are of these, in batches of 16 77 epochs of 60
+    rows, 44 of 200, 26 of 600, 14 of 2000 (40 steps times the root of their number; those held out do not
     count). With ``warm_start`` each fit trains as many again.
 lr : float, default=3e-3
     Learning rate.

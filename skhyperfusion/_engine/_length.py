@@ -3,7 +3,7 @@
 import math
 
 # Steps for each square root of a training row. Measured in benchmarks/training_length.py on 60 to 2000 rows.
-STEPS = 30
+STEPS = 40
 FEWEST_ROWS = 60  # with fewer, as many steps as with these: a network needs some to get anywhere
 
 
@@ -25,6 +25,6 @@ def usual_epochs(n_rows, n_batches):
     Examples
     --------
     >>> [usual_epochs(n_rows, math.ceil(n_rows / 16)) for n_rows in (60, 200, 600, 2000)]
-    [58, 33, 19, 11]
+    [77, 44, 26, 14]
     """
     return max(1, round(STEPS * math.sqrt(max(n_rows, FEWEST_ROWS)) / n_batches))
