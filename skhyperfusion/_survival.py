@@ -189,8 +189,9 @@ class SurvivalTarget(Target):
             wanted = self.n_intervals
             if wanted == "auto":
                 wanted = min(max(2, round(np.sqrt(len(seen)))), _MOST_INTERVALS)
-            # Later events take the later end: the last interval ends with the last event.
-            self.times = np.unique(np.quantile(seen, np.arange(1, wanted + 1) / wanted, method="higher"))
+            self.times = _weighted_quantiles(
+                seen, weight[values[:, 0] == 1], np.arange(1, wanted + 1) / wanted
+            )
             self.log_odds = self._marginal_log_odds(values, weight)
         self.n_outputs = len(self.times)
 
@@ -199,8 +200,8 @@ class SurvivalTarget(Target):
         intervals = np.arange(len(self.times))
         at_risk = weight @ (intervals < (survived + event)[:, None])
         fell = weight @ ((intervals == survived[:, None]) & (event == 1)[:, None])
-        half = weight.mean() / 2  # a row's: of an interval that nobody survives, the odds were infinite
-        return np.log(fell + half) - np.log(at_risk - fell + half)
+        little = 1e-3 * weight.sum()  # of an interval that nobody survives, the odds were infinite
+        return np.log(fell + little) - np.log(at_risk - fell + little)
 
     def encode(self, values):
         """Return what the loss is given (n, 2 + K), or (n, 3) of Cox's.
@@ -280,6 +281,13 @@ class SurvivalTarget(Target):
         else:  # 1 - hazard as expit(-logit): near one it would be rounded away
             survival = np.cumprod(expit(-outputs - self.log_odds), axis=2).mean(axis=1)
         return np.maximum(survival, np.finfo(float).tiny)  # so that its logarithm is a number
+
+
+def _weighted_quantiles(times, weight, levels):
+    """Return the distinct times at which these shares of the weight are reached, the last time at 1."""
+    order = np.argsort(times, kind="stable")
+    below = np.cumsum(weight[order])
+    return np.unique(times[order][np.searchsorted(below, levels * below[-1], side="left")])
 
 
 class SurvivalPredictions:

@@ -6,6 +6,7 @@ curve of a subject given the picture's latent variables and the table, gaps incl
 
 import numpy as np
 import pandas as pd
+from scipy.integrate import trapezoid
 
 from skhyperfusion._curves import concordance_index
 from skhyperfusion.datasets._diagnosis import (
@@ -98,7 +99,7 @@ def posterior(table, gaps, latents, model):
 
 def summarise(curves, target, model):
     """Return what is known of each subject and the best that can be reached: (truth, best score)."""
-    mean_time = np.trapezoid(curves, TIMES, axis=1)
+    mean_time = trapezoid(curves, TIMES, axis=1)
     truth = pd.DataFrame(
         {
             "log_hazard": model["log_hazard"],
