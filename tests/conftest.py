@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
+collect_ignore = ["smoke.py"]  # tries the installed wheel, away from the source
+
 torch.set_num_threads(1)  # the networks are tiny, and the tests run on both cores
 
 

@@ -1,6 +1,7 @@
 """The file of a saved model: a zip of a few members, whole or not at all, checked before it is read."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -71,6 +72,7 @@ class Archive:
 
     def __init__(self, path, max_bytes):
         self.path = os.fspath(path)
+        self._max_bytes = max_bytes
         if os.path.isdir(self.path):
             raise DamagedFileError(f"{self.path!r} is a folder, not the file of a saved model.")
         try:
@@ -80,7 +82,7 @@ class Archive:
             raise FileNotFoundError(f"There is no file {self.path!r} to load a model from.") from error
         try:
             self._zip = zipfile.ZipFile(self._file)
-            self._check_members(max_bytes)
+            self._check_members()
             self._sums = self._read_manifest()
         except BaseException as error:
             self._file.close()
@@ -118,6 +120,17 @@ class Archive:
             )
         return data
 
+    def read_zip(self, name):
+        """Return the bytes of a member that is a zip itself; its own sizes are checked as the file's are."""
+        data = self.read(name)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as inner:
+                infos = inner.infolist()
+        except Exception as error:  # as above
+            raise DamagedFileError(f"{self.path!r}, member {name!r} cannot be unpacked: {error}") from error
+        self._check_sizes(infos, f", member {name!r}")
+        return data
+
     def _unpack(self, name, size):
         try:
             with self._zip.open(name) as member:
@@ -130,7 +143,7 @@ class Archive:
             )
         return data
 
-    def _check_members(self, max_bytes):
+    def _check_members(self):
         infos = self._zip.infolist()
         names = [info.filename for info in infos]
         strange = [name for name in names if not _MEMBER.fullmatch(name)]
@@ -139,16 +152,19 @@ class Archive:
             raise DamagedFileError(
                 f"{self.path!r} holds what no saved model does ({found}); nothing of it was read."
             )
+        self._check_sizes(infos)
+
+    def _check_sizes(self, infos, inside=""):
         for info in infos:
             if info.file_size > max(_SMALL, _MOST_COMPRESSION * info.compress_size):
                 raise DamagedFileError(
-                    f"{self.path!r}, member {info.filename!r} would grow from {info.compress_size} to "
-                    f"{info.file_size} bytes, which no model does; nothing of it was read."
+                    f"{self.path!r}{inside}, member {info.filename!r} would grow from {info.compress_size} "
+                    f"to {info.file_size} bytes, which no model does; nothing of it was read."
                 )
         total = sum(info.file_size for info in infos)
-        if total > max_bytes:
+        if total > self._max_bytes:
             raise DamagedFileError(
-                f"{self.path!r} unpacks to {total} bytes, more than max_bytes={max_bytes}. "
+                f"{self.path!r}{inside} unpacks to {total} bytes, more than max_bytes={self._max_bytes}. "
                 "Raise max_bytes if you know the file to be a model of that size."
             )
 

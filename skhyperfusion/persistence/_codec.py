@@ -254,12 +254,19 @@ class Decoder:
 
     def _skops(self, node):
         skops = import_optional("skops.io", "load_model", extra="safe")
-        data = self.archive.read(node["member"])
-        types_ = skops.get_untrusted_types(data=data)
-        strange = [name for name in types_ if name not in SKOPS_TYPES and name not in self._trusted]
+        data = self.archive.read_zip(node["member"])
+        try:
+            types_ = skops.get_untrusted_types(data=data)
+            strange = [name for name in types_ if name not in SKOPS_TYPES and name not in self._trusted]
+            value = None if strange else skops.load(io.BytesIO(data), trusted=types_)
+        except ImportError:
+            raise
+        except Exception as error:  # arbitrary bytes make skops raise nearly anything
+            raise DamagedFileError(
+                f"{self.archive.path!r}, member {node['member']!r} cannot be read by skops: {error}"
+            ) from error
         if strange:
             raise UntrustedTypesError(strange)
-        value = skops.load(io.BytesIO(data), trusted=types_)
         self._made[node["number"]] = value
         return value
 

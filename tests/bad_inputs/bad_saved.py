@@ -1,5 +1,6 @@
 """Bad inputs: files that are given to `load_model`, and are no saved model, or none any more."""
 
+import io
 import json
 import zipfile
 
@@ -105,6 +106,27 @@ def newer(model):
     model["versions"]["skhyperfusion"] = "7.1"
 
 
+def with_object(content):
+    """Let the preprocessor be held by a member of skops, of these bytes, its sums right."""
+
+    def spoil(path):
+        members = members_of(path)
+        model = json.loads(members["model.json"])
+        model["model"] = {"$": "skops", "number": 0, "member": "objects/0.skops"}
+        members["model.json"] = json.dumps(model).encode()
+        write_archive(path, {**members, "objects/0.skops": content})
+
+    return spoil
+
+
+def zip_of(**members):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
 TOGETHER = "does not hold together"
 UNREAD = ("holds what no saved model does", "nothing of it was read")
 SAVED = [
@@ -149,6 +171,11 @@ SAVED = [
         for name in ("../evil", "/tmp/evil", "weights/../../evil", "weights\\0.safetensors", "a.py")
     ],
     bad("member of the manifest alone", smuggled("weights/9.safetensors"), "model.skhf"),
+    bad("object that is no zip", with_object(b"x" * 100), "objects/0.skops", "cannot be unpacked"),
+    bad("object of other things", with_object(zip_of(readme=b"x")), "objects/0.skops",
+        "cannot be read by skops"),
+    bad("object with a bomb", with_object(zip_of(zeros=bytes(64 << 20))), "objects/0.skops", "'zeros'",
+        "would grow from"),
     bad("bomb", with_member("weights/9.safetensors", bytes(64 << 20)), "would grow from",
         "nothing of it was read"),
 ]  # fmt: skip
