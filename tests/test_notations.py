@@ -309,6 +309,70 @@ def test_ids_and_odd_cells_and_codes_are_told_of(table):
     tell(lambda on_odd: TabularPreprocessor(on_odd=on_odd).fit(code), "codes", "column 'age': -999 counts")
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("x", range(40)),
+        ("x", [1000.0 + 7 * i % 40 for i in range(40)]),
+        ("x", [*range(37), None, None, None]),
+        ("PatientID", [i * i * 977 for i in range(40)]),
+        ("record_id", [i * i * 977 for i in range(40)]),
+        ("Case No.", [i * i * 977 for i in range(40)]),
+        ("id2", [i * i * 977 for i in range(40)]),
+        ("mrn", [10**7 + i**3 for i in range(40)]),
+    ],
+)
+def test_ids_of_whole_numbers_are_told_of(table, name, numbers):
+    table[name] = pd.Series(list(numbers), index=table.index, dtype=float)
+    message = f"Column '{name}' has another value in each of .* rows .*group_column"
+    tell(lambda on_odd: TabularPreprocessor(on_odd=on_odd).fit(table), "ids", message)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("volume", [1_200_000 + 977 * i for i in range(40)]),
+        ("patient_volume", [1_200_000 + 977 * i for i in range(40)]),
+        ("number of cells", [1_200_000 + 977 * i for i in range(40)]),
+        ("liquid", [1_200_000 + 977 * i for i in range(40)]),
+        ("x", [i + 0.5 for i in range(40)]),
+        ("id", [i // 2 for i in range(40)]),
+        ("x", [*range(19), *[None] * 21]),
+    ],
+)
+def test_numbers_that_may_be_measured_are_no_ids(table, name, numbers):
+    table[name] = pd.Series(list(numbers), index=table.index, dtype=float)
+    TabularPreprocessor().fit(table)  # a warning would be an error
+
+
+def test_numeric_id_of_the_groups_is_told_of(table):
+    groups = np.repeat(np.arange(20), 2)
+    table["subject"], table["volume"] = 1000 + groups, 1_200_000 + 977 * groups
+
+    def fit(on_odd):
+        target = np.arange(40) % 2
+        TabularPreprocessor(on_odd=on_odd).fit_rows(table, np.arange(40), target=target, groups=groups)
+
+    tell(fit, "ids", "Column 'subject' has another value in each of 20 groups")
+
+
+def test_unseen_category_is_expected_where_the_fit_had_one_of_a_single_row(table):
+    rare = table.assign(sex=["X", *table["sex"][1:]])
+    fitted = TabularPreprocessor().fit(rare)
+    later = table.assign(sex=[*table["sex"][:-1], "Y"])
+    fitted.transform(later)  # a warning would be an error
+    for known in ("female", "f", "F."):
+        with pytest.warns(UserWarning, match=f"'{known}' is no category of the fit"):
+            fitted.transform(table.assign(sex=[*table["sex"][:-1], known]))
+
+
+def test_folds_of_a_small_study_with_rare_categories_say_nothing(table):
+    table["hand"] = ["L", "A", "S", *["R"] * 37]
+    for fold in range(5):
+        held_out = np.arange(40) % 5 == fold
+        TabularPreprocessor().fit(table[~held_out]).transform(table[held_out])
+
+
 LEAKS = {
     "the labels": ("label", np.arange(40) % 2, "determines the target"),
     "a code of the labels": ("code", np.arange(40) % 2, "determines the target"),

@@ -1,5 +1,7 @@
 """Columns that should not be features: the target itself, what determines it, and forgotten ids."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,13 @@ from skhyperfusion._wording import show
 # From this many rows on it is no chance that every cell of a column is another one, or that it determines
 # the target.
 _FEWEST_ROWS = 20
+# Whole numbers that differ in every row are ids where they are this dense (of numbers drawn at random from so
+# few, some would be equal), or where the column's name says so; else they may be volumes, say.
+_MOST_RANGE_PER_ROW = 2
+_NAMED_AS_ID = re.compile(
+    r"(?:.* )?(?:id|ids|pid|rid|uid|uuid|guid|ptid|mrn)(?: .*)?"
+    r"|(?:subj|subject|patient|participant|proband|case|record|accession)s?(?: (?:no|nr|num|number|code))?"
+)
 # A column determines the target where it has at most so many values, each in this many rows on average ...
 _MOST_VALUES = 20
 _ROWS_PER_VALUE = 5
@@ -17,7 +26,7 @@ _ROWS_OF_A_VALUE = 3
 
 
 def tell_ids(table, names, teller):
-    """Tell of columns of text that differ in every row, as ids do.
+    """Tell of columns of text, or of whole numbers, that differ in every row, as ids do.
 
     Parameters
     ----------
@@ -27,10 +36,26 @@ def tell_ids(table, names, teller):
         Its columns of text.
     teller : OddTeller
     """
-    for name in names:
-        values = table[name].dropna()
-        if len(values) >= max(_FEWEST_ROWS, len(table) / 2) and values.is_unique:
+    for name, column in table.items():
+        values = column.dropna()
+        if len(values) < max(_FEWEST_ROWS, len(table) / 2) or not values.is_unique:
+            continue
+        if name in names or _may_be_ids(name, values.to_numpy()):
             teller.tell("ids", _id_message(table, name, f"another value in each of {len(values)} rows"))
+
+
+def _may_be_ids(name, numbers):
+    """Tell whether distinct numbers look like ids: whole, and dense or named so."""
+    if not (numbers % 1 == 0).all() or len(numbers) < 2:
+        return False
+    if np.ptp(numbers) < _MOST_RANGE_PER_ROW * len(numbers):
+        return True
+    return _NAMED_AS_ID.fullmatch(_words(name)) is not None
+
+
+def _words(name):
+    """Return a column's name in lower case, its words apart: "PatientID" as "patient id"."""
+    return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_\d]+", " ", str(name)).lower().split())
 
 
 def tell_leaks(table, names, target, groups, teller):
@@ -61,7 +86,11 @@ def tell_leaks(table, names, target, groups, teller):
             teller.tell("target", _target_message(name, "is the target, or a multiple of it"))
         elif any(_determines(codes, output) for output in outputs):
             teller.tell("target", _target_message(name, "determines the target: each of its values has one"))
-        elif name in names and group_codes is not None and _is_id_of(codes, group_codes):
+        elif (
+            group_codes is not None
+            and _is_id_of(codes, group_codes)
+            and (name in names or _may_be_ids(name, column.unique()))
+        ):
             what = f"another value in each of {group_codes.max() + 1} groups"
             teller.tell("ids", _id_message(table, name, what))
 

@@ -1,5 +1,7 @@
 """What the rows of a fit held, and what of later rows is unlike it."""
 
+import difflib
+
 import numpy as np
 
 from skhyperfusion._table._cells import cell_name
@@ -11,6 +13,8 @@ from skhyperfusion._wording import listing, show
 _MARGIN = 3
 # Fewer numbers than these say little about a range.
 _FEWEST_NUMBERS = 10
+# Letters of the longest abbreviation, and how alike two words are, at most 1, of which one is misspelt.
+_ABBREVIATION, _ALIKE = 3, 0.8
 
 
 class SeenValues:
@@ -34,6 +38,9 @@ class SeenValues:
         seen = {name: set(table[name].dropna()) for name in categorical}
         # A column of one category says hardly anything, and a rare second one is no oversight.
         self._categories = {name: values for name, values in seen.items() if len(values) > 1}
+        # Where a category stood in a single row of the fit, rows of others are no surprise: so it is in the
+        # folds of a small study.
+        self._expects_more = {name for name in self._categories if 1 in table[name].value_counts().values}
         self._has_empty_rows = bool(table.isna().all(axis=1).any())
 
     def tell(self, table, teller):
@@ -44,6 +51,7 @@ class SeenValues:
             for row in np.flatnonzero(table[name].notna() & ~table[name].isin(seen))
             # "unknown" counts as none of the categories, as it should.
             if not means_no_number(plain_text(table[name].iloc[row]))
+            if name not in self._expects_more or _is_spelt_otherwise(table[name].iloc[row], seen)
         ]
         if unseen:
             teller.tell("unseen", self._unseen_message(table, unseen))
@@ -79,6 +87,32 @@ class SeenValues:
             f"No value in any of {table.shape[1]} columns of the table in {listing(table.index[empty])}, as "
             "in no row of the fit. All are filled in; give the values, or drop such rows."
         )
+
+
+def _is_spelt_otherwise(category, seen):
+    """Tell whether a category looks like one that was seen: "female" beside "F", "Left" beside "left".
+
+    Examples
+    --------
+    >>> _is_spelt_otherwise("Female", {"F", "M"}), _is_spelt_otherwise("left-handed", {"lefthanded"})
+    (True, True)
+    >>> _is_spelt_otherwise("site-12", {"site-11"}), _is_spelt_otherwise("other", {"F", "M"})
+    (False, False)
+    """
+    word, known = _letters(category), {_letters(other) for other in seen} - {""}
+    if not word:
+        return False
+    if word in known or any(
+        longer.startswith(shorter) and len(shorter) <= _ABBREVIATION
+        for shorter, longer in (sorted((word, other), key=len) for other in known)
+    ):
+        return True
+    words = [other for other in known if other.isalpha() and len(other) > _ABBREVIATION]
+    return word.isalpha() and bool(difflib.get_close_matches(word, words, n=1, cutoff=_ALIKE))
+
+
+def _letters(category):
+    return "".join(letter for letter in plain_text(str(category)) if letter.isalnum())
 
 
 def _more(cells):

@@ -20,13 +20,14 @@ from skhyperfusion.images._voxels._geometry import (
 
 _SIDE = 12  # cells along each axis: lobes, not folds, and what a scan's position shifts little
 _N_LEAST = 40  # images from which the mean of the others is certain enough
-_MARGIN = (
-    0.1  # how far below zero a correlation must lie: of 40 brains of IXI, 2 in 100 then lie there wrongly
-)
+# How far below zero a correlation must lie: of 40 brains of IXI, 2 in 100 then lie there wrongly.
+_MARGIN = 0.1
 _LEAST = 0.1  # the least correlation of most images with the others that says anything
-MOST_TURNED = (
-    0.1  # a larger part is another kind of head (a lesion on the other side), not a fault of headers
-)
+# A larger part is another kind of head (a lesion on the other side), not a fault of headers.
+_MOST_TURNED = 0.1
+# Of fewer images one false alarm is more than one in a hundred: there a correlation must also lie so many
+# standard deviations below the usual one.
+_N_LARGE, _N_DEVIATIONS = 100, 4.0
 _N_ERRORS = 4.0  # and how many standard errors it must lie above zero
 
 
@@ -53,6 +54,18 @@ def asymmetry(voxels: np.ndarray) -> np.ndarray | None:
     return half / length
 
 
+def perhaps_swapped(asymmetries: Sequence[np.ndarray]) -> np.ndarray:
+    """Return which images to tell of: bool (n_images,)."""
+    odd, _ = against_the_others(asymmetries)
+    if not odd.any() or odd.sum() > _MOST_TURNED * len(odd):
+        return np.zeros_like(odd)
+    if len(odd) >= _N_LARGE:
+        return odd
+    correlations = _with_the_others(np.where(odd, -1, 1)[:, None] * np.stack(asymmetries))
+    usual, spread = _middle(correlations)
+    return odd & (-correlations < usual - _N_DEVIATIONS * spread)
+
+
 def against_the_others(asymmetries: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
     """Return which images are asymmetric the other way, and most images' correlation with the others.
 
@@ -71,8 +84,7 @@ def against_the_others(asymmetries: Sequence[np.ndarray]) -> tuple[np.ndarray, f
         return odd, np.nan
     stacked = np.stack(asymmetries)
     correlations = _with_the_others(stacked)
-    usual = np.median(correlations)
-    spread = 1.4826 * np.median(np.abs(correlations - usual))
+    usual, spread = _middle(correlations)
     if usual < max(_N_ERRORS * spread / np.sqrt(len(stacked)), _LEAST):
         return odd, float(usual)
     for _ in range(len(stacked) // 2):
@@ -83,6 +95,12 @@ def against_the_others(asymmetries: Sequence[np.ndarray]) -> tuple[np.ndarray, f
             break
         odd[least] = not odd[least]
     return odd, float(usual)
+
+
+def _middle(values: np.ndarray) -> tuple[float, float]:
+    """Return the median, and the standard deviation that the median distance from it stands for."""
+    middle = np.median(values)
+    return middle, 1.4826 * np.median(np.abs(values - middle))
 
 
 def _with_the_others(stacked: np.ndarray) -> np.ndarray:

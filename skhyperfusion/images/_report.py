@@ -18,7 +18,7 @@ from skhyperfusion._table._columns import resolve_columns
 from skhyperfusion._table._frames import as_frame
 from skhyperfusion._wording import listing
 from skhyperfusion.images._agreement import SPACING_TOLERANCE
-from skhyperfusion.images._asymmetry import MOST_TURNED, against_the_others, asymmetry
+from skhyperfusion.images._asymmetry import asymmetry, perhaps_swapped
 from skhyperfusion.images._formats._raw import BadImage, as_raw_image
 from skhyperfusion.images._formats._readers import find_reader
 from skhyperfusion.images._image_cells import Cell, check_cell, read_cells
@@ -133,9 +133,12 @@ def check_images(
     Left and right are judged in sets of 40 scans (3-D) and more, by how one half differs from the other: an
     image is flagged where that runs against the mean of all others, if most resemble each other in it at
     all, and if no more than a tenth of the images do so: a larger part is another kind of head, with a lesion
-    on the other side, say. Of 125 brains of IXI, each turned in its turn, 96 % were found, and one was
-    flagged as it came; of 40, 82 % were found, and 1 % flagged as they came. So a flag is a reason to look,
-    not a proof, and bodies and lesions may have no such common asymmetry.
+    on the other side, say. In sets of fewer than 100 it must do so by four standard deviations.
+
+    In 145 generated cohorts of 40 to 120 subjects, none of them swapped, no image was flagged. Of 125 brains
+    of IXI one was flagged as it came; each turned in its turn, 96 % were found; of 40 and 60 of them about
+    half were found, and at most 1 in 1000 flagged as they came. So a flag is a reason to look, not a proof,
+    and bodies and lesions may have no such common asymmetry.
 
     Examples
     --------
@@ -292,11 +295,9 @@ def _compare(images: list[_Image]) -> None:
     for column in dict.fromkeys(image.cell.column for image in good):
         # An array without an affine has no left: which axis of it is X is not known.
         told = [i for i in good if i.cell.column == column and i.orientation and i.asymmetry is not None]
-        odd, _ = against_the_others([image.asymmetry for image in told])
-        if odd.sum() > MOST_TURNED * len(odd):
-            continue
-        for image, is_odd in zip(told, odd, strict=True):
-            if is_odd:
+        swapped = perhaps_swapped([image.asymmetry for image in told])
+        for image, is_swapped in zip(told, swapped, strict=True):
+            if is_swapped:
                 image.flag(
                     "left and right perhaps swapped",
                     "asymmetric the other way round than most: left and right are perhaps swapped",

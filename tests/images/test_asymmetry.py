@@ -71,6 +71,12 @@ def test_report_when_our_own_cohort_is_looked_at_raises_no_alarm(shape):
     assert len(swapped(check_images(cohort.frame, image_columns="t1w"))) <= 1
 
 
+@pytest.mark.parametrize("seed", [111, 116, 117])
+def test_report_of_a_small_cohort_without_a_swap_raises_no_alarm(seed):
+    cohort = make_brain_cohort(40, shape=(16, 16, 16), random_state=seed)
+    assert swapped(check_images(cohort.frame, image_columns="t1w")) == []
+
+
 def test_report_when_stored_from_left_to_right_goes_by_the_header(heads, as_study, save_nifti):
     study = as_study(heads)
     stored, left_first = np.flip(heads[0], 1)[0], np.diag([-1.0, 1, 1, 1])
