@@ -46,6 +46,10 @@ READ = {
     "laboratory flags": (["5.2 H", "4.9", "3.0 L", "5 *"], [5.2, 4.9, 3.0, 5]),
     "byte order mark": (["\ufeff5", "6"], [5, 6]),
     "bytes": ([b"5,5", "6,5"], [5.5, 6.5]),
+    "wide digits": (["\uff11\uff12", "\uff15\uff0e\uff15", "7\uff05"], [12, 5.5, 7]),
+    "digits of other scripts": (["\u0663", "\u06f4\u06f2", "\u0967"], [3, 42, 1]),
+    "quoted": (['"5"', "'6,5'", '" 7 "'], [5, 6.5, 7]),
+    "a spreadsheet's apostrophe": (["'5", "6", "'7"], [5, 6, 7]),
     "numbers and text": ([1, 2.5, "3,5"], [1, 2.5, 3.5]),
 }
 NO_VALUE = [
@@ -168,6 +172,28 @@ def test_notation_of_the_fit_holds_for_later_tables():
     schema, _ = read(["70,5", "1.234,5"])
     assert schema.read(pd.DataFrame({"lab": ["1.234", "0,5"]}))["lab"].tolist() == [1234, 0.5]
     assert schema.read(pd.DataFrame({"lab": [70.5, 3]}))["lab"].tolist() == [70.5, 3]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["5'11\"", "6'0\"", "5'9\"", "5'7\"", "6'1\"", "5'8\"", "5'9\""],
+        [f"{i} years {12 - i} months" for i in range(8)],
+        [f"{i} +/- 1" for i in range(6)],
+    ],
+    ids=["feet", "two units", "spread"],
+)
+def test_texts_that_begin_with_numbers_are_told_of_where_most_differ(cells):
+    X = pd.DataFrame({"height": cells}, index=[f"p{i}" for i in range(len(cells))])
+    with pytest.warns(UserWarning, match=r"Row 'p0', column 'height': .* begins with a number but"):
+        TabularPreprocessor().fit(X)
+
+
+@pytest.mark.parametrize(
+    "cells", [["1a", "2b", "3c", "1b", "2a", "4"] * 4, ["1:40", "1:80", "1:160"] * 3, ["T1", "T2", "T3"] * 3]
+)
+def test_codes_that_come_again_are_categories_without_a_word(cells):
+    assert TabularPreprocessor().fit(pd.DataFrame({"code": cells})).categorical_columns_ == ["code"]
 
 
 def test_many_numbers_among_more_words_are_numbers_and_few_are_told_of():

@@ -10,20 +10,25 @@ from typing import NamedTuple
 
 from skhyperfusion._table._units import convert, is_unit, unit_name
 
-# Spaces, minus signs and apostrophes of all kinds become the plain ones.
+# Spaces, minus signs, apostrophes and digits of all kinds become the plain ones; wide letters do, too.
+_ZEROS = "\u0660\u06f0\u0966\u09e6\u0e50"  # of Arabic, Persian, Devanagari, Bengali, Thai
 PLAIN_CHARACTERS = str.maketrans(
-    dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u200a\u202f", " ")
+    {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | {chr(ord(zero) + digit): str(digit) for zero in _ZEROS for digit in range(10)}
+    | dict.fromkeys("\u3000\u00a0\u2002\u2003\u2007\u2009\u200a\u202f", " ")
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-")
     | dict.fromkeys("\u00b4\u02bc\u2019`", "'")
     | dict.fromkeys("\u200b\ufeff")
     | {"\u03bc": "\u00b5"}
 )
 WRITTEN = re.compile(
+    r"(?P<quote>[\"']?)'?"
     r"(?:[<>≤≥]\s?=?|=|~|≈|(?:ca|approx)\.?(?= |\d)|about|circa|over|under|above|below|at (?:least|most)"
     r"|up to|(?:more|less|greater|fewer|older|younger|higher|lower) than)?\s?[$€£]?\s?"
     r"(?P<body>[+-]?\s?(?:\d[\d.,' ]*|[.,]\d+)(?:e[+-]?\d+)?)"
     r"(?P<unit>[^\d+].*?)??\s?"
-    r"(?P<end>\+|plus|(?:or|and|&) (?:older|over|above|more|up|higher|greater))?",
+    r"(?P<end>\+|plus|(?:or|and|&) (?:older|over|above|more|up|higher|greater))?"
+    r"(?P=quote)",
     re.ASCII,
 )
 DICOM_AGE = re.compile(r"(\d{3})([dwmy])", re.ASCII)

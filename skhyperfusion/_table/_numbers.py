@@ -1,5 +1,6 @@
 """A column of objects or text as numbers: whether it is one, in which notation, and what its words mean."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from skhyperfusion._wording import listing, show
 _MANY_NUMBERS = 20
 # So many distinct numbers among words are told of; fewer may be grades.
 _FEW_NUMBERS = 5
+_BEGINS_WITH_NUMBER = re.compile(r"[^\w]*\d")
 
 
 class NumberReader:
@@ -118,6 +120,13 @@ def _tell_categories(place, texts, read, n_numbers, n_distinct, teller):
         teller.tell("cells", place.pair_message(texts))
     elif n_distinct >= _FEW_NUMBERS:
         teller.tell("cells", place.category_message(read, n_numbers))
+    else:
+        measured = {text for text in texts if _BEGINS_WITH_NUMBER.match(plain_text(text))}
+        n_measured = sum(texts[text] for text in measured)
+        # Each cell another one is an id; stages such as "2a" come again.
+        is_id = len(texts) == sum(texts.values()) >= _MANY_NUMBERS
+        if len(measured) >= _FEW_NUMBERS and 2 * len(measured) > n_measured and not is_id:
+            teller.tell("cells", place.measured_message(measured))
 
 
 class _Place:
@@ -164,6 +173,14 @@ class _Place:
         return (
             f"{cell_name(self.frame, row, self.name)}: {show(self.cells[row])} is two numbers, and the "
             "column is read as categories. Split it into two columns."
+        )
+
+    def measured_message(self, measured):
+        row = self._first(measured)
+        return (
+            f"{cell_name(self.frame, row, self.name)}: {show(self.cells[row])} begins with a number but is "
+            f"not read as one, and the column is read as categories ({self._shown(measured)}). Write plain "
+            "numbers to have numbers, or give the column the dtype 'category' if it holds codes."
         )
 
     def date_message(self, dates):
