@@ -205,6 +205,13 @@ class LabelTarget(Target):
                         f"class_weight of {self.owner} gives class {show(label)} the weight {show(of_class)}."
                         " A weight is a number >= 0; give a rare class more, and one that shall not count 0."
                     )
+            known = self.classes.tolist()
+            strange = [label for label in self.class_weight if label not in known]
+            if strange and not set(known) <= set(self.class_weight):
+                raise ValueError(
+                    f"class_weight of {self.owner} names {listing(strange, noun='label')}, but y holds "
+                    f"{listing(known, noun='label')}{did_you_mean(strange[0], known) or '.'}"
+                )
         return weight * compute_sample_weight(self.class_weight, self.classes[values])
 
     def strata(self, values):
@@ -269,8 +276,14 @@ class ValueTarget(Target):
             return
         self.mean, self.scale = np.zeros(self.n_outputs), np.ones(self.n_outputs)
         if self.standardize:
-            self.mean = np.average(values, axis=0, weights=weight)
-            self.scale = np.sqrt(np.average((values - self.mean) ** 2, axis=0, weights=weight))
+            with np.errstate(over="ignore"):  # told below
+                self.mean = np.average(values, axis=0, weights=weight)
+                self.scale = np.sqrt(np.average((values - self.mean) ** 2, axis=0, weights=weight))
+            if not np.isfinite(self.scale).all():
+                raise ValueError(
+                    f"y is too large for {self.owner}: its variance is no finite number. Give it in a larger "
+                    "unit."
+                )
             self.scale[self.scale == 0] = 1.0
 
     def encode(self, values):

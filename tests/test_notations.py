@@ -338,9 +338,9 @@ def test_ids_and_odd_cells_and_codes_are_told_of(table):
 @pytest.mark.parametrize(
     ("name", "numbers"),
     [
-        ("x", range(40)),
-        ("x", [1000.0 + 7 * i % 40 for i in range(40)]),
-        ("x", [*range(37), None, None, None]),
+        ("id", range(40)),
+        ("subject", [1000.0 + 7 * i % 40 for i in range(40)]),
+        ("Subject-No", [*range(37), None, None, None]),
         ("PatientID", [i * i * 977 for i in range(40)]),
         ("record_id", [i * i * 977 for i in range(40)]),
         ("Case No.", [i * i * 977 for i in range(40)]),
@@ -361,9 +361,10 @@ def test_ids_of_whole_numbers_are_told_of(table, name, numbers):
         ("patient_volume", [1_200_000 + 977 * i for i in range(40)]),
         ("number of cells", [1_200_000 + 977 * i for i in range(40)]),
         ("liquid", [1_200_000 + 977 * i for i in range(40)]),
-        ("x", [i + 0.5 for i in range(40)]),
+        ("age", range(40)),
+        ("id", [i + 0.5 for i in range(40)]),
         ("id", [i // 2 for i in range(40)]),
-        ("x", [*range(19), *[None] * 21]),
+        ("id", [*range(19), *[None] * 21]),
     ],
 )
 def test_numbers_that_may_be_measured_are_no_ids(table, name, numbers):

@@ -91,3 +91,17 @@ def test_misspelt_parameter_of_the_constructor_gets_the_suggestion(estimator):
         estimator(max_epoch=3)
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'zzz'$"):
         estimator(zzz=3)
+
+
+@pytest.mark.parametrize("class_weight", [{"hihg": 2}, {"hihg": 2, "low": 1}])
+def test_class_weight_of_a_misspelt_class_is_refused(arrays, class_weight):
+    X, y, _ = arrays
+    with pytest.raises(ValueError, match=r"names 1 label: 'hihg'.*holds 2 labels.*did you mean 'high'"):
+        small(class_weight=class_weight).fit(X, y)
+    small(class_weight={"high": 2, "low": 1, "of another fold": 3}).fit(X, y)
+
+
+def test_values_too_large_for_their_variance_are_refused(arrays):
+    X, _, values = arrays
+    with pytest.raises(ValueError, match="y is too large for HyperFusionRegressor"):
+        small(HyperFusionRegressor).fit(X, values * 1e300)

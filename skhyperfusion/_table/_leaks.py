@@ -11,9 +11,7 @@ from skhyperfusion._wording import show
 # From this many rows on it is no chance that every cell of a column is another one, or that it determines
 # the target.
 _FEWEST_ROWS = 20
-# Whole numbers that differ in every row are ids where they are this dense (of numbers drawn at random from so
-# few, some would be equal), or where the column's name says so; else they may be volumes, say.
-_MOST_RANGE_PER_ROW = 2
+# Whole numbers that differ in every row are ids where the column's name says so; else they may be measured.
 _NAMED_AS_ID = re.compile(
     r"(?:.* )?(?:id|ids|pid|rid|uid|uuid|guid|ptid|mrn)(?: .*)?"
     r"|(?:subj|subject|patient|participant|proband|case|record|accession)s?(?: (?:no|nr|num|number|code))?"
@@ -45,12 +43,8 @@ def tell_ids(table, names, teller):
 
 
 def _may_be_ids(name, numbers):
-    """Tell whether distinct numbers look like ids: whole, and dense or named so."""
-    if not (numbers % 1 == 0).all() or len(numbers) < 2:
-        return False
-    if np.ptp(numbers) < _MOST_RANGE_PER_ROW * len(numbers):
-        return True
-    return _NAMED_AS_ID.fullmatch(_words(name)) is not None
+    """Tell whether distinct numbers are ids: whole, and named so."""
+    return bool((numbers % 1 == 0).all()) and _NAMED_AS_ID.fullmatch(_words(name)) is not None
 
 
 def _words(name):

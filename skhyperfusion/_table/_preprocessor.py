@@ -87,10 +87,10 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     on_odd : {"warn", "ignore", "raise"} or dict of str to these, default="warn"
         What to do about what is odd; a dict says it for some kinds, and the others are warned of. "cells":
         text among numbers; "codes": numbers such as -999 that stand for none; "dates": numbers such as
-        20200131; "ids": a column of text that differs in every row or subject; "target": a column that equals
-        or determines it, where an estimator knows it; "width": too many columns for the imputer; and in later
-        tables "unseen": a category that is new; "range": a number outside that of the fit by three times its
-        width; "rows": a row without any value.
+        20200131; "ids": a column of text, or of whole numbers named as an id, that differs in every row or
+        subject; "target": a column that equals or determines it, where an estimator knows it; "width": too
+        many columns for the imputer; and in later tables "unseen": a category that is new; "range": a number
+        outside that of the fit by three times its width; "rows": a row without any value.
 
     Attributes
     ----------
