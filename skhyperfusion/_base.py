@@ -30,6 +30,7 @@ from skhyperfusion._identity import make_checkpoint
 from skhyperfusion._parameters import NETWORK_SETTINGS, PARAMETER_RULES, TRAINING_SETTINGS
 from skhyperfusion._rules import check_names, check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
+from skhyperfusion._table._missing import warn_of_codes_as_values
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._unused import warn_of_unused_parameters
 from skhyperfusion._wording import show
@@ -57,6 +58,8 @@ class BaseHyperFusion(BaseEstimator):
         frame = check_table(header, X, reset=not self._continues())
         target = self._new_target()
         values = target.learn(y, frame.index, previous=self._target if self._continues() else None)
+        if target.loss == "squared_error":
+            warn_of_codes_as_values(values, frame.index)
         rows = rows_that_weigh(frame, values, sample_weight, groups)
         roles, rows = self._resolve_columns(rows, has_names=hasattr(header, "feature_names_in_"))
         fusion = self._effective_fusion(roles, frame.shape[1])

@@ -1,6 +1,7 @@
 """What cannot be, or says nothing, is told in our words: targets, weights, monitors, settings of the net."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from skorch.callbacks import Callback
 
@@ -105,3 +106,12 @@ def test_values_too_large_for_their_variance_are_refused(arrays):
     X, _, values = arrays
     with pytest.raises(ValueError, match="y is too large for HyperFusionRegressor"):
         small(HyperFusionRegressor).fit(X, values * 1e300)
+
+
+def test_code_for_no_value_among_the_values_is_told_of(arrays):
+    X, _, values = arrays
+    values = pd.Series(np.abs(values), index=[f"p{i}" for i in range(len(X))])
+    values["p3"] = -999
+    X = X.set_index(values.index)
+    with pytest.warns(UserWarning, match="y holds -999 in 1 row: 'p3', far from all other values"):
+        small(HyperFusionRegressor).fit(X, values)

@@ -1,12 +1,13 @@
 """What stands for "no value": what the user says, and numbers that look like codes for it."""
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
 from skhyperfusion._table._cells import as_number, as_text
 from skhyperfusion._table._notation import plain_text
-from skhyperfusion._wording import did_you_mean
+from skhyperfusion._wording import did_you_mean, listing
 
 _DIGITS = [float(digit * length) for digit in "789" for length in range(2, 5)]
 #: Numbers that are written where there is none: -9, -99, 999, 99.9 and the like.
@@ -98,6 +99,27 @@ def find_codes(values):
     certain = below[(below < low - (high - low)) & (low >= 0) & (below < 0)]
     doubtful = above[(above > high + 2 * (high - low)) & (high > low)]
     return certain.tolist(), doubtful.tolist()
+
+
+def warn_of_codes_as_values(values, index):
+    """Warn of values of a target that look like codes for none: -999 far below others that are not negative.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_outputs)
+    index : Index (n_samples,)
+        Names of the rows.
+    """
+    for output in values.T:
+        codes, _ = find_codes(output)
+        if codes:
+            rows = listing(index[np.isin(output, codes)])
+            warnings.warn(
+                f"y holds {', '.join(f'{code:g}' for code in codes)} in {rows}, far from all other values, "
+                "none of which is negative. If it means that there is no value, drop the rows from X and y.",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 def are_dates(values):

@@ -186,3 +186,10 @@ def test_dicomdir_when_named_is_refused_as_a_list(tmp_path, as_column):
     dataset.save_as(tmp_path / "list.dcm", implicit_vr=True, little_endian=True)
     with pytest.raises(ValueError, match=r"Row 'p0', column 'scan': .*is a DICOMDIR, a list of files"):
         ImageLoader().open(as_column(tmp_path / "list.dcm"))
+
+
+def test_mosaic_of_slices_is_refused(save_slice, as_column, tmp_path):
+    kinds = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    path = save_slice(tmp_path / "a.dcm", np.zeros((8, 8), np.uint16), ImageType=kinds)
+    with pytest.raises(ValueError, match=r"Row 'p0', column 'scan': .*a\.dcm' is a DICOM mosaic.*dcm2niix"):
+        ImageLoader().open(as_column(path))

@@ -96,6 +96,11 @@ def _check(dataset: Any) -> None:
             f"is a DICOM file with HighBit {high} and BitsStored {stored}: its values do not begin at bit 0, "
             "which is read no more since 1993. Convert it, or drop the row."
         )
+    if "MOSAIC" in list(dataset.get("ImageType") or ()):
+        raise BadImage(
+            "is a DICOM mosaic: one picture with the slices of a volume side by side (ImageType). Convert it "
+            "to NIfTI, with dcm2niix for example, or drop the row."
+        )
     if len(dataset.get("SegmentSequence") or ()) > 1 and dataset.get("SegmentationType") != "LABELMAP":
         raise BadImage(
             f"is a DICOM segmentation of {len(dataset.SegmentSequence)} segments, and not one volume. Save "
