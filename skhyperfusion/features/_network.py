@@ -21,6 +21,8 @@ class NetworkFeatures:
 
     Attributes
     ----------
+    image_shape_ : tuple of int
+        Channels and axes of an image.
     module_ : nn.Module
         The network, on the CPU and in evaluation mode.
     center_ : ndarray of shape (n_features,)
@@ -36,19 +38,24 @@ class NetworkFeatures:
 
     def fit(self, source):
         """Make the network, and learn the mean of what it makes of the images of a source."""
+        self.image_shape_ = (source.spec.n_channels, *source.spec.shape)
+        self.build()
+        self.center_ = self.transform(source).mean(axis=0)
+        return self
+
+    def build(self):
+        """Make the network for images of the shape that is known."""
         # Weights that the network does not load are the same in every fit, and torch's state is left alone.
         with seeded(0, torch.device("cpu")):
             primary = build_primary(
                 self.make,
-                in_channels=source.spec.n_channels,
-                spatial_shape=source.spec.shape,
+                in_channels=self.image_shape_[0],
+                spatial_shape=self.image_shape_[1:],
                 base_channels=1,
                 dropout=0.0,
             )
         self.module_ = primary.backbone.float().eval().requires_grad_(False)
         self._code = fingerprint(self.make)
-        self.center_ = self.transform(source).mean(axis=0)
-        return self
 
     def transform(self, source):
         """Return the features (n, n_features), float64, each image's embedded by itself, and once."""

@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import zipfile
+
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from skhyperfusion._files import write_whole
 from skhyperfusion._wording import listing, show
@@ -121,14 +124,28 @@ class Archive:
         return data
 
     def read_zip(self, name):
-        """Return the bytes of a member that is a zip itself; its own sizes are checked as the file's are."""
+        """Return the bytes of a member that is a zip itself; its own sizes are checked as the file's are.
+
+        Raises
+        ------
+        DamagedFileError
+            As `read`; if a size is none of a model's, or an array states another than it has.
+        """
         data = self.read(name)
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as inner:
                 infos = inner.infolist()
+                self._check_sizes(infos, f", member {name!r}")
+                false = [info.filename for info in infos if not _holds_its_array(inner, info)]
+        except DamagedFileError:
+            raise
         except Exception as error:  # as above
             raise DamagedFileError(f"{self.path!r}, member {name!r} cannot be unpacked: {error}") from error
-        self._check_sizes(infos, f", member {name!r}")
+        if false:
+            raise DamagedFileError(
+                f"{self.path!r}, member {name!r}: arrays are not of the size that they state "
+                f"({listing(false, noun='array')}). Nothing was made of them."
+            )
         return data
 
     def _unpack(self, name, size):
@@ -182,3 +199,13 @@ class Archive:
                 f"({listing(sorted({name for name, _ in differing}), noun='member')}); it was cut or changed."
             )
         return sums
+
+
+def _holds_its_array(nested, info):
+    """Tell whether a .npy in a zip is as long as its header says; what is no .npy is."""
+    if not info.filename.endswith(".npy"):
+        return True
+    with nested.open(info) as file:
+        read = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
+        shape, _, dtype = read(file)
+        return info.file_size == file.tell() + math.prod(shape) * dtype.itemsize

@@ -118,7 +118,8 @@ def _networks_of(value, depth=0):
 
 
 def _description(estimator, inner):
-    kind = "classifier" if is_classifier(estimator) else "regressor"
+    is_survival = hasattr(estimator, "predict_survival_function")
+    kind = "classifier" if is_classifier(estimator) else "survival model" if is_survival else "regressor"
     text = f"A {kind}"
     if not inner:
         return f"{text} of the kind {type(estimator).__name__}."
@@ -136,7 +137,7 @@ def _description(estimator, inner):
 def _data(inner, X, y):
     parts = []
     if X is not None:
-        parts.append(f"{len(X)} rows.")
+        parts.append(f"{len(X)} rows{_of_subjects(inner, X)}.")
     if inner:
         model = inner[0]
         frame = X if isinstance(X, pd.DataFrame) else None
@@ -157,6 +158,12 @@ def _data(inner, X, y):
 
 def _group_of(model):
     return [] if model.group_column is None else [model.group_column]
+
+
+def _of_subjects(inner, X):
+    """Say how many subjects the rows are of, where a column tells."""
+    known = [name for model in inner[:1] for name in _group_of(model) if isinstance(X, pd.DataFrame)]
+    return "".join(f" of {X[name].nunique()} subjects" for name in known if name in X.columns)
 
 
 def _share_missing(frame, name):
@@ -186,6 +193,12 @@ def _images(model):
 
 
 def _target(y):
+    if y.dtype.names is not None:
+        event, time = (y[name] for name in y.dtype.names)
+        return (
+            f"Target: {int(event.sum())} events in {len(y)} rows, times from {time.min():.4g} to "
+            f"{time.max():.4g}."
+        )
     if y.dtype.kind == "f" and y.ndim == 1:
         return f"Target: {y.min():.4g} to {y.max():.4g}, mean {y.mean():.4g}, sd {y.std():.4g}."
     if y.ndim > 1:

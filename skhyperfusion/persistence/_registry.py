@@ -34,6 +34,9 @@ from skhyperfusion.brain_age._corrector import AgeBiasCorrector
 from skhyperfusion.ensemble._folds import FoldEnsembleClassifier, FoldEnsembleRegressor
 from skhyperfusion.ensemble._survival_folds import FoldEnsembleSurvival
 from skhyperfusion.ensemble._voting import ConfidenceVotingClassifier
+from skhyperfusion.features._image_features import ImageFeatures
+from skhyperfusion.features._network import NetworkFeatures
+from skhyperfusion.features._voxels import VoxelFeatures
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.images._spec import ImageSpec
 from skhyperfusion.nn._fusion import FusionNetwork
@@ -45,6 +48,7 @@ SKOPS_TYPES = frozenset(
     {
         "numpy.dtype",
         "skhyperfusion._table._imputation.StandardizedImputer",
+        "skhyperfusion._table._impute.numeric_columns",
         *PLAIN_TYPES,
     }
 )
@@ -142,6 +146,36 @@ class Estimator(Plain):
         return value
 
 
+class FrozenNetwork(Plain):
+    """Features by a network of the user's: its weights are a member, and what makes it is given again."""
+
+    def take_apart(self, value, encoder):
+        state = super().take_apart(value, encoder)
+        member = f"weights/{len(encoder.members)}.safetensors"
+        encoder.members[member] = save_tensors(
+            {name: tensor.contiguous() for name, tensor in state.pop("module_").state_dict().items()}
+        )
+        # By the name of the parameter of `ImageFeatures`, by which it is given at loading.
+        return {**state, "method": state.pop("make"), "weights": member}
+
+    def put_together(self, value, state, decoder):
+        make, member = state.pop("method"), state.pop("weights")
+        if isinstance(make, NotSaved):
+            raise MissingParameterError(
+                f"The features of images were made by method={make.what}, which the file does not hold. "
+                "Give it again: load_model(path, method=...)."
+            )
+        value = super().put_together(value, {**state, "make": make}, decoder)
+        value.build()
+        try:
+            value.module_.load_state_dict(load_tensors(decoder.archive.read(member)))
+        except (SafetensorError, RuntimeError) as error:
+            raise DamagedFileError(
+                f"The weights are not those of the network that method={show(make)} makes: {error}"
+            ) from error
+        return value
+
+
 def build_network(architecture, weights):
     """Build a network around the weights of a file; the file cannot make it allocate more than these take.
 
@@ -202,6 +236,9 @@ OURS = {
     "FoldEnsembleSurvival": Plain(FoldEnsembleSurvival),
     "ConfidenceVotingClassifier": Plain(ConfidenceVotingClassifier),
     "AgeBiasCorrector": Plain(AgeBiasCorrector),
+    "ImageFeatures": Plain(ImageFeatures),
+    "VoxelFeatures": Plain(VoxelFeatures),
+    "NetworkFeatures": FrozenNetwork(NetworkFeatures),
     "AgeBias": Fields(AgeBias),
     # scikit-learn's, which may hold ours inside.
     "Pipeline": Plain(Pipeline),

@@ -2,11 +2,18 @@
 
 import zipfile
 
+import numpy as np
 import pytest
 from saved_parts import SMALL
 from sklearn.exceptions import NotFittedError
 
-from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader
+from skhyperfusion import (
+    HyperFusionClassifier,
+    HyperFusionRegressor,
+    HyperFusionSurvival,
+    ImageLoader,
+    survival_target,
+)
 from skhyperfusion.ensemble import FoldEnsembleClassifier
 from skhyperfusion.persistence import model_card, save_model
 
@@ -57,6 +64,21 @@ def test_card_of_a_regressor_tells_the_range(table_study):
     assert "read as zeros, flagged in the table" in card
     assert "| sex | subject's id, not a feature |" in card
     assert "somebody" not in card
+
+
+def test_card_counts_subjects(table_study):
+    X, labels, _ = table_study
+    X = X.assign(subject=[f"s{i // 2}" for i in range(len(X))])
+    model = HyperFusionClassifier(group_column="subject", **SMALL).fit(X, labels)
+    assert "24 rows of 12 subjects." in model_card(model, X, labels)
+
+
+def test_card_of_a_survival_estimator_tells_of_events_and_times(table_study):
+    X, _, values = table_study
+    y = survival_target(np.arange(len(X)) % 3 > 0, values)
+    card = model_card(HyperFusionSurvival(**SMALL).fit(X, y), X, y)
+    assert "A survival model that reads images and a table" in card
+    assert f"Target: 16 events in 24 rows, times from {values.min():.4g} to {values.max():.4g}." in card
 
 
 def test_card_of_an_ensemble_tells_of_each_network(table_study):

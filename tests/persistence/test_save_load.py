@@ -22,10 +22,24 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader, TabularPreprocessor
+from skhyperfusion import (
+    HyperFusionClassifier,
+    HyperFusionRegressor,
+    HyperFusionSurvival,
+    ImageLoader,
+    TabularPreprocessor,
+    impute_table,
+    survival_target,
+)
 from skhyperfusion._parameters import FUSIONS
 from skhyperfusion.brain_age import AgeBiasCorrector
-from skhyperfusion.ensemble import ConfidenceVotingClassifier, FoldEnsembleClassifier, FoldEnsembleRegressor
+from skhyperfusion.ensemble import (
+    ConfidenceVotingClassifier,
+    FoldEnsembleClassifier,
+    FoldEnsembleRegressor,
+    FoldEnsembleSurvival,
+)
+from skhyperfusion.features import ImageFeatures, baseline_regressor
 from skhyperfusion.persistence import UntrustedTypesError, load_model, save_model
 from skhyperfusion.presets import alzheimer_classifier, brain_age_regressor
 
@@ -124,6 +138,49 @@ def test_fold_ensembles_come_back(table_study, tmp_path):
     loaded = round_trip(regressor, tmp_path / "model")
     assert_same(loaded, regressor, X)
     np.testing.assert_array_equal(loaded.fold_scores_, regressor.fold_scores_)
+
+
+@pytest.mark.parametrize("loss", ["discrete", "cox"])
+def test_survival_estimators_come_back(loss, table_study, tmp_path):
+    X, _, values = table_study
+    y = survival_target(np.arange(len(X)) % 3 > 0, values)
+    single = HyperFusionSurvival(loss=loss, **SMALL)
+    for model in (single, FoldEnsembleSurvival(single, cv=2)):
+        loaded = round_trip(model.fit(X, y), tmp_path / "model")
+        assert_same(loaded, model, X)
+        curves = [m.predict_survival_function(X, return_array=True) for m in (loaded, model)]
+        np.testing.assert_array_equal(*curves)
+
+
+@pytest.mark.parametrize("method", ["pca", "voxels"])
+def test_features_of_images_come_back(method, table_study, tmp_path):
+    X, labels, values = table_study
+    features = ImageFeatures(method, n_components=3, image_loader=ImageLoader(missing="zeros"))
+    model = make_pipeline(TabularPreprocessor(), features, LogisticRegression()).fit(X, labels)
+    assert_same(round_trip(model, tmp_path / "model"), model, X)
+    baseline = baseline_regressor(method=method, n_components=3).fit(X, values)
+    assert_same(round_trip(baseline, tmp_path / "model"), baseline, X)
+
+
+def test_features_of_a_network_come_back_where_it_is_given_again(table_study, tmp_path):
+    X, labels, _ = table_study
+    model = make_pipeline(TabularPreprocessor(), ImageFeatures(small_backbone), LogisticRegression())
+    save_model(model.fit(X, labels), tmp_path / "model")
+    with pytest.raises(ValueError, match=r"method=function .*small_backbone.*load_model\(path, method=...\)"):
+        load_model(tmp_path / "model")
+    assert_same(load_model(tmp_path / "model", method=small_backbone), model, X)
+
+    def other(in_channels, spatial_dims):
+        return torch.nn.Conv2d(in_channels, 7, 3)
+
+    with pytest.raises(ValueError, match=r"weights are not those of the network that method="):
+        load_model(tmp_path / "model", method=other)
+
+
+def test_imputer_in_front_comes_back(table_study, tmp_path):
+    X, labels, _ = table_study
+    model = make_pipeline(impute_table(SimpleImputer()), HyperFusionClassifier(**SMALL)).fit(X, labels)
+    assert_same(round_trip(model, tmp_path / "model"), model, X)
 
 
 @pytest.mark.filterwarnings("ignore:Predictions of HyperFusionRegressor do not rise")
