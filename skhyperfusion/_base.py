@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
@@ -33,7 +34,7 @@ from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._missing import warn_of_codes_as_values
 from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._unused import warn_of_unused_parameters
-from skhyperfusion._wording import show
+from skhyperfusion._wording import listing, show
 from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
@@ -234,6 +235,7 @@ class BaseHyperFusion(BaseEstimator):
             target=torch.from_numpy(coded).to(torch.int64 if coded.dtype.kind == "i" else dtype),
             weight=torch.from_numpy(weight).to(dtype),
             dtype=dtype,
+            names=rows.frame.index,
         )
 
     def _monitor(self, target, rows):
@@ -363,13 +365,21 @@ class BaseHyperFusion(BaseEstimator):
     def _outputs(self, X, method="forward"):
         """Run the network over the rows of X: (n, V, K) in float64, one result per view."""
         check_is_fitted(self, "net_")
-        return predict_outputs(
+        frame = check_table(self, X, reset=False)
+        outputs = predict_outputs(
             self.module_,
-            self._encode_rows(check_table(self, X, reset=False), None),  # cast batch by batch, and once
+            self._encode_rows(frame, None),  # cast batch by batch, and once
             device=spread_device(self.device, fitted=True),
             batch_size=self.batch_size,
             method=method,
         )
+        wild = np.flatnonzero(~np.isfinite(outputs).all(axis=(1, 2)))
+        if wild.size:
+            raise FloatingPointError(
+                f"The network has no finite output for {listing(frame.index[wild])}: their numbers are too "
+                "far from those of the fit. Correct them, or give NaN where a value is missing."
+            )
+        return outputs
 
     def _encode_rows(self, frame, dtype):
         """Encode rows, without targets, by what was learned at the fit."""

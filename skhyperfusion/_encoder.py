@@ -17,6 +17,11 @@ def make_preprocessor(tabular_preprocessor):
     return clone(tabular_preprocessor)
 
 
+# Numbers of an encoded table are of the order of one. Squares of those that are beyond this, summed over the
+# rows and columns of a batch, come near the end of float32.
+_LARGEST_ENCODED = 1e15
+
+
 class RowEncoder:
     """The way from a table's rows to tensors, learned on the rows that a network trains on.
 
@@ -127,5 +132,12 @@ def _finite_matrix(table, index):
                 f"Column {name!r} of the encoded table must hold finite numbers, but does not in {rows} "
                 f"(the first holds {column.iloc[bad[0]]!r}). Use tabular_preprocessor='default', or one "
                 "that imputes and encodes such values."
+            )
+        large = np.flatnonzero(np.abs(values) > _LARGEST_ENCODED)
+        if large.size:
+            raise ValueError(
+                f"Column {name!r} of the encoded table holds numbers that no network computes with, beyond "
+                f"{_LARGEST_ENCODED:g}, in {listing([index[i] for i in large])} (the first is "
+                f"{values[large[0]]:.3g}). Correct them, or scale the column: tabular_preprocessor='default'."
             )
     return frame.to_numpy(dtype=np.float64, copy=True)  # pandas 3 gives a view that may not be written to

@@ -255,6 +255,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
     ----------
     target_mean_, target_scale_ : float or ndarray (n_outputs,)
         Mean and standard deviation of the target over the training rows (0 and 1 without ``scale_target``).
+        A constant target has the scale 0, and is predicted for every row.
     {attributes}
 
     See Also

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skhyperfusion._sklearn_private import check_weights, parameter_names
-from skhyperfusion._wording import did_you_mean, listing, show
+from skhyperfusion._wording import LARGEST, did_you_mean, listing, show
 
 
 class InvalidParameterError(ValueError, TypeError):
@@ -228,8 +228,8 @@ def check_sample_weight(sample_weight, index):
     >>> check_sample_weight([1, -2], ["p01", "p02"])
     Traceback (most recent call last):
     ...
-    ValueError: sample_weight must hold finite numbers >= 0, but does not in 1 row: 'p02' (the first holds
-    -2). Give 0 to leave a row out.
+    ValueError: sample_weight must hold numbers from 0 to 1e+100, but does not in 1 row: 'p02' (the first
+    holds -2). Give 0 to leave a row out.
     """
     if sample_weight is not None:
         _refuse_strange_weights(sample_weight, index)
@@ -240,7 +240,7 @@ def _refuse_strange_weights(sample_weight, index):
     cells = np.asarray(sample_weight, dtype=object)
     if cells.ndim == 0 and not _is_weight(sample_weight):
         raise ValueError(
-            f"sample_weight must be a finite number >= 0 for each row, or one for all. Got "
+            f"sample_weight must be a number from 0 to {LARGEST:g} for each row, or one for all. Got "
             f"{show(sample_weight)} instead."
         )
     if cells.shape != (len(index),):
@@ -248,7 +248,7 @@ def _refuse_strange_weights(sample_weight, index):
     wrong = [row for row, cell in enumerate(cells) if not _is_weight(cell)]
     if wrong:
         raise ValueError(
-            f"sample_weight must hold finite numbers >= 0, but does not in "
+            f"sample_weight must hold numbers from 0 to {LARGEST:g}, but does not in "
             f"{listing([index[row] for row in wrong])} (the first holds {show(cells[wrong[0]])}). Give 0 to "
             "leave a row out."
         )
@@ -256,7 +256,7 @@ def _refuse_strange_weights(sample_weight, index):
 
 def _is_weight(cell):
     try:
-        return 0 <= float(cell) < math.inf
+        return 0 <= float(cell) <= LARGEST
     except (TypeError, ValueError, OverflowError):
         return False
 

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from skhyperfusion._curves import concordance_index, mean_time
 from skhyperfusion._target import Target
-from skhyperfusion._wording import did_you_mean, kind_of, listing, show
+from skhyperfusion._wording import LARGEST, did_you_mean, kind_of, listing, show
 
 _WANTED = (
     "a structured array, its first field the event (bool), its second the time, such as "
@@ -97,12 +97,13 @@ def _events(event, index, numbers=False):
 def _times(time, index):
     cells = np.asarray(time, dtype=object)
     values = np.array([_time(cell) for cell in cells], dtype=np.float64)
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    wrong = np.flatnonzero(~((values > 0) & (values <= LARGEST)))
     if wrong.size:
         rows = listing([index[i] for i in wrong])
         raise ValueError(
             f"The time of row {show(index[wrong[0]])} is {show(cells[wrong[0]])}; times must be positive "
-            f"and finite ({rows}). Count time from the start of observation, and drop rows without any."
+            f"and finite, up to {LARGEST:g} ({rows}). Count time from the start of observation, and drop "
+            "rows without any."
         )
     return values
 

@@ -1,6 +1,7 @@
 """What y is to a network: checked, coded for its loss, and told again in the words of whoever gave it."""
 
 import numbers
+import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -234,7 +235,7 @@ class ValueTarget(Target):
     is_1d : bool
         Whether y was of shape (n,).
     mean, scale : ndarray (K,)
-        Of the training rows; 0 and 1 where they are not standardised.
+        Of the training rows; 0 and 1 where they are not standardised. The scale of a constant is 0.
     """
 
     task = "regression"
@@ -257,7 +258,9 @@ class ValueTarget(Target):
                     f"warm_start=True goes on with {previous.n_outputs} output(s), but y has "
                     f"{self.n_outputs}. Fit a clone, or set warm_start=False."
                 )
-            self.mean, self.scale = previous.mean, previous.scale
+            # Where y was constant the network has learned nothing, and a scale of 0 would silence it.
+            varies = (previous.scale == 0) & (np.ptp(values, axis=0) > 0)
+            self.mean, self.scale = previous.mean, np.where(varies, 1.0, previous.scale)
         return values
 
     def read(self, y, index, caller):
@@ -276,19 +279,27 @@ class ValueTarget(Target):
             return
         self.mean, self.scale = np.zeros(self.n_outputs), np.ones(self.n_outputs)
         if self.standardize:
-            with np.errstate(over="ignore"):  # told below
-                self.mean = np.average(values, axis=0, weights=weight)
-                self.scale = np.sqrt(np.average((values - self.mean) ** 2, axis=0, weights=weight))
-            if not np.isfinite(self.scale).all():
-                raise ValueError(
-                    f"y is too large for {self.owner}: its variance is no finite number. Give it in a larger "
-                    "unit."
-                )
-            self.scale[self.scale == 0] = 1.0
+            self.mean = np.average(values, axis=0, weights=weight)
+            self.scale = np.sqrt(np.average((values - self.mean) ** 2, axis=0, weights=weight))
+            constant = np.ptp(values, axis=0) == 0
+            # A mean is rounded: a constant would come out with a spread, and not as itself.
+            self.mean = np.where(constant, values[0], self.mean)
+            self.scale = np.where(constant, 0.0, self.scale)
+            self._tell_constant(values, constant)
+
+    def _tell_constant(self, values, constant):
+        if constant.any():
+            what = "y" if self.is_1d else listing(np.flatnonzero(constant), noun="output") + " of y"
+            warnings.warn(
+                f"{what} is {show(values[0, constant][0])} in all {len(values)} rows that {self.owner} "
+                "trains on: there is nothing to learn, and it predicts that number for every row.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def encode(self, values):
         """Return the values in units of the standard deviation, from the mean: (n, K)."""
-        return (values - self.mean) / self.scale
+        return (values - self.mean) / np.where(self.scale == 0, 1.0, self.scale)
 
     def original(self, values):
         """Return the values in the shape of y."""

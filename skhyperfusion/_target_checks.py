@@ -11,7 +11,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
-from skhyperfusion._wording import kind_of, listing, show
+from skhyperfusion._wording import LARGEST, kind_of, listing, show
 
 _DATES = "turn them into numbers, such as days since the first visit"
 
@@ -94,6 +94,12 @@ def _refuse_strange_values(y, index, name):
         raise ValueError(
             f"Input y contains infinity: the target is infinite in {listing([index[i] for i in infinite])}. "
             "Drop them from X and y before fitting."
+        )
+    large = [i for i, row in enumerate(rows) if (np.abs([float(cell) for cell in row]) > LARGEST).any()]
+    if large:
+        raise ValueError(
+            f"y holds numbers beyond {LARGEST:g} in {listing([index[i] for i in large])}, as nothing that is "
+            "measured. Correct them, or drop the rows from X and y."
         )
 
 

@@ -3,6 +3,10 @@
 import difflib
 import reprlib
 
+#: Numbers beyond this are refused in tables, targets, times and weights: nothing that is measured is so
+#: large, and the sum of the squares of smaller ones stays within float64.
+LARGEST = 1e100
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
 

@@ -104,7 +104,7 @@ def test_class_weight_of_a_misspelt_class_is_refused(arrays, class_weight):
 
 def test_values_too_large_for_their_variance_are_refused(arrays):
     X, _, values = arrays
-    with pytest.raises(ValueError, match="y is too large for HyperFusionRegressor"):
+    with pytest.raises(ValueError, match=r"y holds numbers beyond 1e\+100 in"):
         small(HyperFusionRegressor).fit(X, values * 1e300)
 
 

@@ -29,10 +29,20 @@ class FusionDataset(Dataset):
         The rows that this data set shows, in this order; all of them by default.
     dtype : torch.dtype or None
         Type that images and tables are given out in; None: as they are held.
+    names : Index (n,), optional
+        What messages call all the rows.
     """
 
     def __init__(
-        self, *, images=None, tabular=None, target=None, weight=None, rows=None, dtype=torch.float32
+        self,
+        *,
+        images=None,
+        tabular=None,
+        target=None,
+        weight=None,
+        rows=None,
+        dtype=torch.float32,
+        names=None,
     ):
         if images is None and tabular is None:
             raise ValueError("A data set needs images, a table or both; got neither.")
@@ -42,6 +52,7 @@ class FusionDataset(Dataset):
         self.weight = weight
         self.rows = np.arange(len(tabular if images is None else images)) if rows is None else rows
         self.dtype = dtype
+        self.names = names
         self.is_weighted = weight is not None and bool((weight != weight[0]).any())
 
     def __len__(self):
@@ -56,6 +67,15 @@ class FusionDataset(Dataset):
     def reads(self):
         """Whether images are read when they are asked for, and not held as a tensor."""
         return self.images is not None and not isinstance(self.images, torch.Tensor)
+
+    @property
+    def image_shape(self):
+        """Channels and axes of an image (C, *S); None without images."""
+        if self.images is None:
+            return None
+        if self.reads:
+            return (self.images.spec.n_channels, *self.images.spec.shape)
+        return tuple(self.images.shape[2:])
 
     @property
     def nbytes(self):
@@ -137,6 +157,8 @@ class BatchSampler(Sampler):
         self.batch_size = batch_size
         self.generator = generator
 
+    dealt = None  # the indices of the last epoch's batches, in their order
+
     def __len__(self):
         n_batches = math.ceil(self.n_rows / self.batch_size)
         return n_batches if self.batch_size == 1 else max(1, min(n_batches, self.n_rows // 2))
@@ -146,7 +168,8 @@ class BatchSampler(Sampler):
             order = np.arange(self.n_rows)
         else:
             order = torch.randperm(self.n_rows, generator=self.generator).numpy()
-        yield from np.array_split(order, len(self))
+        self.dealt = np.array_split(order, len(self))
+        yield from self.dealt
 
 
 class ReadAhead:

@@ -96,11 +96,6 @@ class BestEpoch(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         record = net.history[-1]
-        if not math.isfinite(record["train_loss"]):
-            raise FloatingPointError(
-                f"Training diverged: the loss of epoch {record['epoch']} is {record['train_loss']}. "
-                f"Lower lr (now {net.lr!r}), or check the scale of the images and of the table."
-            )
         if self.monitor is None:
             self._keep(net, record["epoch"], 0.0)
             return

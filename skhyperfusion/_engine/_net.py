@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from skhyperfusion._engine._batches import BatchSampler, FusionDataset, ReadAhead, pass_batch
 from skhyperfusion._engine._compiler import check_compiler
+from skhyperfusion._engine._gone_wrong import divergence, is_finite
 from skhyperfusion._engine._losses import LOSSES, row_losses
 from skhyperfusion._engine._small_maps import SmallMapsInFloat32
 from skhyperfusion._wording import did_you_mean
@@ -126,6 +127,7 @@ class FusionNet(NeuralNet):
         return net
 
     _compiled = None  # the network as ``compile=True`` runs it
+    _drawn = None  # the rows of training, and what deals them to batches
 
     @property
     def _default_callbacks(self):
@@ -159,7 +161,7 @@ class FusionNet(NeuralNet):
         return self.module_ if self._compiled is None else self._compiled
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_compiled": None}
+        return {**super().__getstate__(), "_compiled": None, "_drawn": None}
 
     def _set_training(self, training=True):
         # skorch walks through every layer before every batch, which a step of 2 ms feels.
@@ -179,6 +181,8 @@ class FusionNet(NeuralNet):
         generator = self.order_generator_ if kwargs.pop("shuffle", training) else None
         kwargs.setdefault("batch_sampler", BatchSampler(len(dataset), batch_size, generator=generator))
         kwargs.setdefault("generator", self.order_generator_)
+        if training:
+            self._drawn = dataset, kwargs["batch_sampler"]
         is_elsewhere = isinstance(dataset, FusionDataset) and dataset.device.type == "cpu"
         reads_ahead = self._device_type == "cuda" and is_elsewhere
         kwargs.setdefault("pin_memory", reads_ahead)
@@ -223,6 +227,27 @@ class FusionNet(NeuralNet):
         # Weights have mean one over the training rows, so a plain mean keeps every row's share the same
         # in whatever batch it falls.
         return row_losses(self.criterion_, y_pred, target, weight).mean()
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute loss and gradients, and raise FloatingPointError where one is not finite."""
+        step = super().train_step_single(batch, **fit_params)
+        if not is_finite(step["loss"], self.module_.parameters()):
+            n_before = len(self.history[-1]["batches"]) - 1
+            raise divergence(
+                step["loss"],
+                batch[0] | {"target": batch[1][0]},
+                epoch=len(self.history),
+                batch=n_before + 1,
+                names=self._names_in(n_before),
+                lr=self.optimizer_.param_groups[-1]["lr"],
+            )
+        return step
+
+    def _names_in(self, batch):
+        """Return the names of the rows of a batch of this epoch, or None where they are not known."""
+        dataset, sampler = self._drawn
+        names, dealt = getattr(dataset, "names", None), getattr(sampler, "dealt", None)
+        return None if names is None or dealt is None else names[dataset.rows[dealt[batch]]].tolist()
 
     def fit_loop(self, X, y=None, epochs=None, **kwargs):
         self.module_.train()  # every layer, whatever mode a pre-training left some in
@@ -295,7 +320,7 @@ class FusionNet(NeuralNet):
         self.trim_for_prediction()
         if hasattr(self.criterion_, "forget"):
             self.criterion_.forget()
-        self._compiled = None
+        self._compiled = self._drawn = None
         self.augmentation = self.checkpoint = None
         self.order_generator_ = self.augmentation_generator_ = None
 

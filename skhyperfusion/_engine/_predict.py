@@ -9,6 +9,7 @@ import torch
 
 from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion._engine._batches import ReadAhead
+from skhyperfusion._engine._gone_wrong import told_of_memory
 from skhyperfusion.nn._backbones import PlainBackbone, ResidualBackbone
 from skhyperfusion.nn._layout import lay_out, lay_out_images
 
@@ -71,7 +72,9 @@ def predict_outputs(module, dataset, *, device, batch_size, method="forward", ex
     function = module if method == "forward" else module.features
     results = []
     is_large = len(dataset) > n_rows and len(dataset) * n_values >= VALUES_WORTH_KEEPING
-    with freed_memory_kept(device) if is_large else contextlib.nullcontext():
+    precision = str(next(module.parameters()).dtype).removeprefix("torch.")
+    memory = told_of_memory("prediction", dataset, n_rows, precision)
+    with freed_memory_kept(device) if is_large else contextlib.nullcontext(), memory:
         for inputs in _blocks(dataset, n_read, device):
             inputs = {name: value.to(dtypes[name]).to(device) for name, value in inputs.items()}
             for parts in zip(*(value.split(n_rows) for value in inputs.values()), strict=True):

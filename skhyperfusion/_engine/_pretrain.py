@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._device import hold_where_it_fits
 from skhyperfusion._engine._train import train
 
@@ -33,9 +32,7 @@ def pretrain_embedding(module, dataset, rows, settings, *, n_epochs, n_outputs):
     KeyboardInterrupt
         After Ctrl-C: there is no model to keep yet.
     """
-    table = FusionDataset(
-        tabular=dataset.tabular, target=dataset.target, weight=dataset.weight, dtype=dataset.dtype
-    )
+    table = dataset.with_images(None)
     table = hold_where_it_fits(table, settings.device, settings.net_params).subset(rows.train)
     settings = replace(
         settings,

@@ -13,6 +13,7 @@ from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion._engine._batches import BatchSampler
 from skhyperfusion._engine._callbacks import BestEpoch, EpochLog, history_row, schedule
 from skhyperfusion._engine._checkpoint import Checkpoint
+from skhyperfusion._engine._gone_wrong import told_of_memory
 from skhyperfusion._engine._length import usual_epochs
 from skhyperfusion._engine._losses import LOSSES
 from skhyperfusion._engine._net import FusionNet
@@ -136,7 +137,9 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
     KeyboardInterrupt
         If Ctrl-C came before the first epoch ended: there is nothing to keep.
     FloatingPointError
-        If the loss or a weight is no longer finite.
+        If a loss, a gradient or a weight is no longer finite.
+    torch.cuda.OutOfMemoryError
+        If the device's memory is not enough; the message says what to do.
     """
     best = BestEpoch(
         None if valid_set is None else "valid_loss" if monitor is None else monitor.name,
@@ -164,7 +167,8 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
         **_of_skorch(settings, valid_set),
     )
     held = contextlib.nullcontext() if settings.checkpoint is None else settings.checkpoint.held()
-    with freed_memory_kept(settings.device), held:
+    memory = told_of_memory("training", train_set, settings.batch_size, settings.precision)
+    with freed_memory_kept(settings.device), held, memory:
         net.fit(train_set)
     if best.state_ is None:
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from skhyperfusion._table._missing import are_dates, find_codes, missing_of
 from skhyperfusion._table._notation import Notation
 from skhyperfusion._table._numbers import NumberReader, learn_numbers
 from skhyperfusion._table._odd import OddTeller
-from skhyperfusion._wording import listing, show
+from skhyperfusion._wording import LARGEST, listing, show
 
 
 class TableSchema:
@@ -182,6 +182,13 @@ class TableSchema:
             cell = frame[names[place]].iloc[row]
             raise ValueError(infinity_message(frame, row, names[place], cell))
         self._clear_missing(matrix, names)
+        large = np.argwhere(np.abs(matrix) > LARGEST)
+        if large.size:
+            row, place = large[0]
+            raise ValueError(
+                f"{cell_name(frame, row, names[place])}: {matrix[row, place]:g} is beyond {LARGEST:g}, as "
+                "nothing that is measured. Correct it, or give NaN where the value is missing."
+            )
         return matrix
 
     def _read_column(self, frame, name, teller):

@@ -174,7 +174,7 @@ def test_missing_images_get_the_mean_of_the_features(study):
 
 def test_device_is_used_and_unknown_ones_are_refused(study):
     X, _, _ = study
-    with pytest.raises(RuntimeError, match="nowhere"):
+    with pytest.raises(ValueError, match="nowhere"):
         ImageFeatures(Counting, device="nowhere").fit(X)
     meta = ImageFeatures(Counting, device="cpu").fit(X)
     assert next(meta.module_.parameters()).device.type == "cpu"
