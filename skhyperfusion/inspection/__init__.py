@@ -11,6 +11,7 @@ from skhyperfusion.inspection._modulation import weight_modulation
 from skhyperfusion.inspection._modulation_display import ModulationDisplay
 from skhyperfusion.inspection._profile import conditioning_profile
 from skhyperfusion.inspection._profile_display import ConditioningDisplay
+from skhyperfusion.inspection._report._report import report
 from skhyperfusion.inspection._site import site_check
 from skhyperfusion.inspection._site_display import SiteCheckDisplay
 from skhyperfusion.inspection._training_display import TrainingDisplay
@@ -27,6 +28,7 @@ __all__ = [
     "image_attribution",
     "layer_sensitivity",
     "modality_contribution",
+    "report",
     "site_check",
     "tabular_attribution",
     "weight_modulation",

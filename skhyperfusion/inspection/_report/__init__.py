@@ -1,0 +1,1 @@
+"""The parts of `report`: the page, its sections, and the scores in it."""
