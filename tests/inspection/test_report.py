@@ -14,6 +14,7 @@ from PIL import Image
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
+from torch import nn
 
 from skhyperfusion import (
     HyperFusionClassifier,
@@ -24,7 +25,7 @@ from skhyperfusion import (
     survival_target,
 )
 from skhyperfusion.ensemble import FoldEnsembleClassifier, FoldEnsembleSurvival
-from skhyperfusion.inspection import report
+from skhyperfusion.inspection import report, site_check
 
 FAST = {"base_channels": 2, "max_epochs": 2, "device": "cpu", "random_state": 0}
 QUICK = {"max_rows": 6, "n_attributions": 0, "random_state": 0}
@@ -245,6 +246,22 @@ def test_every_fusion_has_a_report(small, tmp_path, fusion):
     model = HyperFusionRegressor(fusion=fusion, **FAST).fit(X, values)
     text = Page(written(report(model, X, values, tmp_path / "page.html", **QUICK))).text
     assert "this network generates no weights from the table" in text
+
+
+def own_backbone(in_channels, spatial_dims):
+    return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@pytest.mark.slow
+def test_own_backbone_is_explained_and_named_without_its_address(small, tmp_path):
+    X, _, values, _ = small
+    model = HyperFusionRegressor(backbone=own_backbone, external_layers="backbone.0", **FAST).fit(X, values)
+    settings = QUICK | {"n_attributions": 1}
+    text = html.unescape(written(report(model, X, values, tmp_path / "page.html", **settings)))
+    assert "Left out" not in text
+    assert "<function own_backbone>" in text
+    found = site_check(model, X, "ward", n_permutations=3, cv=3)
+    assert found.n_features == model.embed(X).shape[1]
 
 
 def test_report_refuses_before_it_computes(small, tmp_path):

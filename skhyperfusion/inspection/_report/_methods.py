@@ -1,5 +1,7 @@
 """The paragraph for a paper's methods, with versions and parameters."""
 
+import re
+
 from sklearn.base import is_classifier
 
 from skhyperfusion._wording import show
@@ -75,5 +77,5 @@ def parameters(model):
 
 
 def _without_paths(value):
-    text = show(value)
+    text = re.sub(r" at 0x[0-9a-f]+", "", show(value))  # of a function
     return text if not {"/", "\\"} & set(text) else f"a {type(value).__name__}"
