@@ -317,14 +317,14 @@ def check_argument(owner, parameter, value, choices):
     wanted = AnyOf(*choices)
     if wanted.accepts(value):
         return
-    wrong = value if isinstance(value, str) else _first_stranger(value, wanted.names)
+    wrong = value if isinstance(value, str) else _first_unknown(value, wanted.names)
     hint = did_you_mean(wrong, wanted.names) or "."
     raise InvalidParameterError(
         f"The {parameter!r} parameter of {owner} must be {wanted}. Got {show(value)} instead{hint}"
     )
 
 
-def _first_stranger(value, names):
+def _first_unknown(value, names):
     if not isinstance(value, list | tuple):
         return None
     return next((item for item in value if isinstance(item, str) and item not in names), None)

@@ -162,9 +162,9 @@ class LabelTarget(Target):
     def read(self, y, index, caller):
         """Return the codes (n,) of labels that are all known."""
         labels = check_labels(y, index, name=caller)
-        known = np.isin(labels, self.classes)
-        if not known.all():
-            strange = np.unique(labels[~known])
+        is_class = np.isin(labels, self.classes)
+        if not is_class.all():
+            strange = np.unique(labels[~is_class])
             raise ValueError(
                 f"y holds {listing(strange, noun='label')}, which {self.owner} was not fitted on. "
                 f"It knows {listing(self.classes, noun='label')}."

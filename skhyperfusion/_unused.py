@@ -80,7 +80,7 @@ def _beside_fusion(changed, fusion):
     idle = []
     if "external_layers" in changed and fusion not in _WITH_EXTERNAL_LAYERS:
         idle.append("external_layers")
-    rates = _plain(changed.get("dropout", 0.0))
+    rates = _comparable(changed.get("dropout", 0.0))
     if fusion == "tabular" and isinstance(rates, tuple) and len(set(rates)) > 1:
         idle.append("dropout")
     if not idle:
@@ -108,7 +108,7 @@ def _built_otherwise(params, architecture):
     idle = [
         name
         for name, built in architecture.items()
-        if name in params and not (callable(built) or _equal(_plain(params[name]), _plain(built)))
+        if name in params and not (callable(built) or _equal(_comparable(params[name]), _comparable(built)))
     ]
     if not idle:
         return ""
@@ -119,7 +119,7 @@ def _built_otherwise(params, architecture):
     )
 
 
-def _plain(value):
+def _comparable(value):
     is_sequence = not isinstance(value, str) and not callable(value) and hasattr(value, "__iter__")
     return tuple(value) if is_sequence else value
 

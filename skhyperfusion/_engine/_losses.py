@@ -98,9 +98,9 @@ class CoxLoss(nn.Module):
         """Return what is remembered of all rows but these."""
         if self._rows is None:
             return torch.empty(0, 4, dtype=torch.float64, device=numbers.device)
-        known = ~torch.isnan(self._rows[:, 0])
-        known[numbers[numbers < len(known)]] = False
-        return self._rows[known]
+        is_other = ~torch.isnan(self._rows[:, 0])
+        is_other[numbers[numbers < len(is_other)]] = False
+        return self._rows[is_other]
 
     def _remember(self, numbers, current):
         n_rows = int(numbers.max()) + 1

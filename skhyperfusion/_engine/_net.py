@@ -62,11 +62,11 @@ def check_net_params(net_params, owner):
                 f"net_params of {owner} may not set {name!r}: the estimator draws the batches. "
                 f"{_DRAWN_HERE[name]}."
             )
-        known = _names_like(name)
-        if name not in known and not name.startswith(("criterion__", "optimizer__", "callbacks__")):
+        names = _names_like(name)
+        if name not in names and not name.startswith(("criterion__", "optimizer__", "callbacks__")):
             raise ValueError(
                 f"net_params of {owner} sets {name!r}, which a skorch net does not have"
-                f"{did_you_mean(name, known) or '.'}"
+                f"{did_you_mean(name, names) or '.'}"
             )
 
 

@@ -181,10 +181,10 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
 
 
 def _batches_per_epoch(n_rows, settings):
-    given = settings.net_params
-    if "iterator_train__batch_sampler" in given:
-        return len(given["iterator_train__batch_sampler"])
-    return len(BatchSampler(n_rows, given.get("iterator_train__batch_size", settings.batch_size)))
+    net_params = settings.net_params
+    if "iterator_train__batch_sampler" in net_params:
+        return len(net_params["iterator_train__batch_sampler"])
+    return len(BatchSampler(n_rows, net_params.get("iterator_train__batch_size", settings.batch_size)))
 
 
 def _of_skorch(settings, valid_set):

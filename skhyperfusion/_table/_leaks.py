@@ -94,18 +94,19 @@ def _codes(values):
 
 
 def _is_linear(column, target):
-    told = ~np.isnan(column)
-    if told.sum() < _FEWEST_ROWS or len(np.unique(target)) <= 2:
+    has_value = ~np.isnan(column)
+    if has_value.sum() < _FEWEST_ROWS or len(np.unique(target)) <= 2:
         return False
-    column, target = column[told] - column[told].mean(), target[told] - target[told].mean()
+    column, target = column[has_value], target[has_value]
+    column, target = column - column.mean(), target - target.mean()
     size = np.linalg.norm(column) * np.linalg.norm(target)
     return size > 0 and bool(abs(column @ target) > (1 - 1e-10) * size)
 
 
 def _determines(codes, target):
     """Tell whether the rows of each value have one target, and are too many for chance."""
-    told = codes >= 0
-    codes, target = codes[told], target[told]
+    has_value = codes >= 0
+    codes, target = codes[has_value], target[has_value]
     n_values = len(np.unique(codes))
     if n_values > _MOST_VALUES or len(codes) < max(_FEWEST_ROWS, _ROWS_PER_VALUE * n_values):
         return False

@@ -100,8 +100,8 @@ def _learn_notation(texts, whole):
         return Notation(), False
     beside = {str(int(number)): 1 for number in whole}
     notation = Notation.learn(beside | texts)
-    told = [text for text in texts if notation.read(text) is not None]
-    if not told and not whole and any(is_ambiguous(text) for text in texts):
+    read = [text for text in texts if notation.read(text) is not None]
+    if not read and not whole and any(is_ambiguous(text) for text in texts):
         # All are 1000 times as large in one reading as in the other: scaling makes them the same.
         return replace(notation, decimal="."), True
     return notation, False

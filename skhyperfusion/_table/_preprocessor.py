@@ -257,8 +257,8 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             ``"category__"`` before them where such a name would occur twice.
         """
         check_is_fitted(self)
-        given = self._rename(input_features)
-        names = self._tabular_names(given) + [given[name] for name in self.image_columns_]
+        new_names = self._rename(input_features)
+        names = self._tabular_names(new_names) + [new_names[name] for name in self.image_columns_]
         return np.array(names, dtype=object)
 
     # ---- What is learned
@@ -357,25 +357,25 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         own = [f"x{i}" for i in range(self.n_features_in_)] if fitted is None else list(fitted)
         if input_features is None:
             return dict(zip(own, own, strict=True))
-        given = np.asarray(input_features, dtype=object)
-        if fitted is not None and not np.array_equal(fitted, given):
+        new_names = np.asarray(input_features, dtype=object)
+        if fitted is not None and not np.array_equal(fitted, new_names):
             raise ValueError("input_features is not equal to feature_names_in_")
-        if len(given) != self.n_features_in_:
+        if len(new_names) != self.n_features_in_:
             raise ValueError(
                 "input_features should have length equal to number of features "
-                f"({self.n_features_in_}), got {len(given)}"
+                f"({self.n_features_in_}), got {len(new_names)}"
             )
-        return dict(zip(own, given, strict=True))
+        return dict(zip(own, new_names, strict=True))
 
-    def _tabular_names(self, given=None):
+    def _tabular_names(self, new_names=None):
         """Names of the encoded columns, plain where they are unique, else with their branch before them."""
         if self.column_transformer_ is None:
             return []
-        given = self._rename(None) if given is None else given
-        inputs = [given[name] for name in self._inputs]
+        new_names = self._rename(None) if new_names is None else new_names
+        inputs = [new_names[name] for name in self._inputs]
         own = None if hasattr(self, "feature_names_in_") else inputs
         plain, prefixed = encoded_names(self.column_transformer_, own)
-        images = {given[name] for name in self.image_columns_}
+        images = {new_names[name] for name in self.image_columns_}
         is_unique = len(images | set(plain)) == len(images) + len(plain)
         return plain if is_unique else distinct(prefixed)
 

@@ -268,8 +268,8 @@ def _doubt_message(table, name, code, rows):
 
 
 def _date_message(table, name):
-    told = table[name].dropna()
+    values = table[name].dropna()
     return (
-        f"Column {name!r} is read as numbers, but all of them are dates such as {told.iloc[0]:.0f} (row "
-        f"{show(told.index[0])}). Turn them into years since a date, or drop the column."
+        f"Column {name!r} is read as numbers, but all of them are dates such as {values.iloc[0]:.0f} (row "
+        f"{show(values.index[0])}). Turn them into years since a date, or drop the column."
     )

@@ -32,8 +32,8 @@ class SeenValues:
         self._numeric = list(numeric)
         values = table[self._numeric].to_numpy(dtype=np.float64)
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-        told = ((~np.isnan(values)).sum(axis=0) >= _FEWEST_NUMBERS) & (high > low)
-        reach = np.where(told, _MARGIN * (high - low), np.inf)
+        has_range = ((~np.isnan(values)).sum(axis=0) >= _FEWEST_NUMBERS) & (high > low)
+        reach = np.where(has_range, _MARGIN * (high - low), np.inf)
         self._low, self._high = low - reach, high + reach
         seen = {name: set(table[name].dropna()) for name in categorical}
         # A column of one category says hardly anything, and a rare second one is no oversight.

@@ -65,11 +65,11 @@ class _MonaiBackbone(Backbone):
     def _build(self, in_channels, spatial_dims):
         nets = import_optional("monai.networks.nets", "monai_backbone", extra="medical")
         make = getattr(nets, self.name, None)
-        known = sorted(
+        names = sorted(
             n for n in dir(nets) if n.lower().startswith(("resnet", "densenet")) and n[-1].isdigit()
         )
-        if self.name not in known:
-            raise ValueError(f"monai_backbone knows {quoted(known, limit=20)}. Got {self.name!r} instead.")
+        if self.name not in names:
+            raise ValueError(f"monai_backbone knows {quoted(names, limit=20)}. Got {self.name!r} instead.")
         if self.name.startswith("resnet"):
             settings = {"n_input_channels": in_channels, "feed_forward": False}
         else:

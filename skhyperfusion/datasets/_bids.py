@@ -146,10 +146,10 @@ def _images(found, root, column, absolute):
     return images.sort_values([*order, column], ignore_index=True)
 
 
-def _participants(given, root):
+def _participants(path, root):
     """Return the path of the subjects' table, and the table; None where there is none."""
-    source = root / "participants.tsv" if given is None else Path(given).expanduser()
-    if given is None and not os.path.lexists(source):
+    source = root / "participants.tsv" if path is None else Path(path).expanduser()
+    if path is None and not os.path.lexists(source):
         others = [p.name for p in sorted(root.glob("participants.*")) if p.suffix not in (".json", ".tsv")]
         if others:
             warnings.warn(
@@ -246,8 +246,10 @@ def _join_sessions(frame, images, root):
 def _warn_unmatched(images, table, where):
     """Say which images have a session that the table of their subject does not name."""
     keys = ["participant_id", "session_id"]
-    told = images[images["participant_id"].isin(table["participant_id"]) & images["session_id"].notna()]
-    unmatched = sorted(_rows(told, keys) - _rows(table, keys))
+    with_session = images[
+        images["participant_id"].isin(table["participant_id"]) & images["session_id"].notna()
+    ]
+    unmatched = sorted(_rows(with_session, keys) - _rows(table, keys))
     if not unmatched:
         return
     theirs = table.loc[table["participant_id"] == unmatched[0][0], "session_id"]

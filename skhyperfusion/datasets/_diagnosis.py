@@ -110,23 +110,23 @@ def posterior(table, gaps, latents, model):
     n_classes = len(model["classes"])
     log_markers = _marker_likelihood(table, gaps, n_classes, model["informative"])
     out = np.empty((len(table), n_classes))
-    known = {name: table[name].to_numpy() for name in ("age", "apoe4", "education", "sex")}
+    observed = {name: table[name].to_numpy() for name in ("age", "apoe4", "education", "sex")}
     hidden = {name: gaps[name].to_numpy() for name in ("age", "apoe4", "education")}
     grids = {"age": np.linspace(*AGE_RANGE, 36), "apoe4": APOE4, "education": EDUCATION}
     picture = {name: latents[name].to_numpy() for name in AGEING}
     for i in range(len(table)):
         # What is missing among the causes is summed over, weighted by what the picture tells of it:
         # one axis for each cause, of length one where the cause is known.
-        axes = np.ix_(*(grids[name] if hidden[name][i] else known[name][i : i + 1] for name in grids))
-        causes = dict(zip(grids, axes, strict=True)) | {"sex": known["sex"][i]}
+        axes = np.ix_(*(grids[name] if hidden[name][i] else observed[name][i : i + 1] for name in grids))
+        causes = dict(zip(grids, axes, strict=True)) | {"sex": observed["sex"][i]}
         shown = {name: values[i] for name, values in picture.items()}
         weight = np.exp(
             sum(log_prior(name, causes[name], shown, model) for name in grids if hidden[name][i])
             + np.zeros([len(axis.ravel()) for axis in axes])
         ).ravel()
         severity = _severity(causes, shown, model) + np.zeros([len(axis.ravel()) for axis in axes])
-        given = weight @ _class_probabilities(severity.ravel(), model) / weight.sum()
-        joint = np.log(np.maximum(given, 1e-300)) + log_markers[i]
+        prior = weight @ _class_probabilities(severity.ravel(), model) / weight.sum()
+        joint = np.log(np.maximum(prior, 1e-300)) + log_markers[i]
         joint = np.exp(joint - joint.max())
         out[i] = joint / joint.sum()
     return out

@@ -190,9 +190,9 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
         if self.voting == "hard":
             codes = np.searchsorted(self.classes_, estimator.predict(X))
             return np.eye(len(self.classes_))[codes]
-        given = estimator.predict_proba(X)
-        probabilities = np.zeros((len(given), len(self.classes_)))
-        probabilities[:, np.searchsorted(self.classes_, estimator.classes_)] = given
+        own = estimator.predict_proba(X)
+        probabilities = np.zeros((len(own), len(self.classes_)))
+        probabilities[:, np.searchsorted(self.classes_, estimator.classes_)] = own
         return probabilities
 
 

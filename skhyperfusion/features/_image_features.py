@@ -186,12 +186,12 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         features[has_image] = self._features.transform(source.view(has_image))
         if self._flags_missing:
             features = np.column_stack([features, source.missing])
-        passed = frame[self.passed_columns_]
+        others = frame[self.passed_columns_]
         if not hasattr(self, "feature_names_in_"):
-            return np.column_stack([passed.to_numpy(), features]) if self.passed_columns_ else features
+            return np.column_stack([others.to_numpy(), features]) if self.passed_columns_ else features
         names = self.get_feature_names_out()[len(self.passed_columns_) :]
         features = pd.DataFrame(features, columns=names, index=frame.index)
-        return as_asked(self, pd.concat([passed, features], axis=1))
+        return as_asked(self, pd.concat([others, features], axis=1))
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns that `transform` gives.
@@ -208,11 +208,11 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
             the first.
         """
         check_is_fitted(self)
-        given = check_feature_names_in(self, input_features)
+        new_names = check_feature_names_in(self, input_features)
         own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
-        given = dict(zip(own, given, strict=True))
-        image = given[self.image_columns_[0]]
-        names = [given[name] for name in self.passed_columns_]
+        new_names = dict(zip(own, new_names, strict=True))
+        image = new_names[self.image_columns_[0]]
+        names = [new_names[name] for name in self.passed_columns_]
         names += [f"{image}_{self._features.kind}{i}" for i in range(len(self._features.center_))]
         names += [f"missingindicator_{image}"] * self._flags_missing
         return np.array(distinct(names), dtype=object)

@@ -116,15 +116,15 @@ class _Walk:
 
     def _globals(self, function: types.FunctionType, asked_for: list[str]) -> list[tuple[str, Any]]:
         """Return the globals and imported modules that a function, and the functions within it, read."""
-        code, known = function.__code__, function.__globals__
+        code, namespace = function.__code__, function.__globals__
         found: list[tuple[str, Any]] = []
         for name in sorted(_names(code, ("LOAD_GLOBAL", "LOAD_NAME"))):
-            if name in known:
-                found.append((name, self._global(known[name], asked_for)))
+            if name in namespace:
+                found.append((name, self._global(namespace[name], asked_for)))
             elif not hasattr(builtins, name):
                 found.append((name, "not defined"))
         for name in sorted(_names(code, ("IMPORT_NAME",))):
-            found.append((name, self._global(_imported(name, known.get("__package__")), asked_for)))
+            found.append((name, self._global(_imported(name, namespace.get("__package__")), asked_for)))
         return found
 
     def _global(self, value: Any, asked_for: list[str]) -> Any:

@@ -176,13 +176,13 @@ class ImageLoader(BaseEstimator):
 
     def _plan(self, store, cells, decode, verbose):
         """Return what each image will be; those that this process has not planned before in threads."""
-        known = [store.known_plan(cell.value) for cell in cells]
-        new = [cell for cell, plan in zip(cells, known, strict=True) if plan is None]
+        plans = [store.known_plan(cell.value) for cell in cells]
+        new = [cell for cell, plan in zip(cells, plans, strict=True) if plan is None]
         with threads(None, new, verbose=verbose, what="Opening images") as mapper:
             made, bad = collect_bad(lambda cell: store.plan(cell.value, decode=decode), new, mapper=mapper)
         raise_bad(bad)
         rest = iter(made)
-        return [next(rest) if plan is None else plan for plan in known]
+        return [next(rest) if plan is None else plan for plan in plans]
 
     def _check_parameters(self):
         check_parameters(self, _RULES)

@@ -11,7 +11,7 @@ from skhyperfusion._rules import Number, RandomState, check_argument, private_ra
 from skhyperfusion.inspection._answers import Findings, as_rows, check_column
 from skhyperfusion.inspection._attribution import table_columns
 from skhyperfusion.inspection._members import Answer, encoded, members_of
-from skhyperfusion.inspection._reuse import given, outputs_before
+from skhyperfusion.inspection._reuse import fixed_outputs, outputs_before
 from skhyperfusion.nn._externalize import ExternalLayer
 from skhyperfusion.nn._fusions import HyperFusion
 from skhyperfusion.nn._layout import lay_out_images
@@ -207,7 +207,7 @@ class _Runs:
         """
         outputs = []
         for view, known in zip(self.views, self.known, strict=True):
-            with given(known) if known else contextlib.nullcontext():
+            with fixed_outputs(known) if known else contextlib.nullcontext():
                 outputs.append(self._view(view, embeddings))
         return self.answer.decode(torch.stack(outputs, dim=1))
 

@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from skhyperfusion._engine._device import seeded
-from skhyperfusion.inspection._reuse import given, outputs_before
+from skhyperfusion.inspection._reuse import fixed_outputs, outputs_before
 from skhyperfusion.nn._layout import lay_out_images, suits_channels_last
 
 CPU = torch.device("cpu")
@@ -94,14 +94,14 @@ def _outputs(network, probe, inputs):
     def run():
         return network(**inputs)
 
-    known = outputs_before(network, probe.layer, run)
+    before = outputs_before(network, probe.layer, run)
     probe.draw(0)
     plain = run()
-    with given(known):
+    with fixed_outputs(before):
         same = torch.allclose(run(), plain, rtol=1e-4, atol=1e-5, equal_nan=True)
     outputs = []
     # Not the same where a module reads the layer's weights without calling it, or writes into its input.
-    with given(known if same else {}):
+    with fixed_outputs(before if same else {}):
         for repeat in range(len(probe.seeds)):
             probe.draw(repeat)
             outputs.append(run())

@@ -87,13 +87,13 @@ def conditioning_profile(estimator, X, column, *, grid=None, n_grid=20):
 
 
 def _values_of(column, is_numeric, n_grid, caller):
-    known = column.dropna()
-    if known.empty:
+    values = column.dropna()
+    if values.empty:
         raise ValueError(f"{caller}: column {column.name!r} of X holds no value; pass grid=[...].")
     if is_numeric:
-        numbers = known.astype(float)
+        numbers = values.astype(float)
         distinct = np.unique(numbers)
         if len(distinct) <= n_grid:
             return distinct.tolist()
         return np.unique(np.quantile(numbers, np.linspace(0.05, 0.95, n_grid))).tolist()
-    return sorted(known.unique().tolist(), key=str)
+    return sorted(values.unique().tolist(), key=str)

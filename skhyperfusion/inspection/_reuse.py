@@ -50,12 +50,12 @@ def outputs_before(network, layer, run):
 
 
 @contextlib.contextmanager
-def given(outputs):
+def fixed_outputs(outputs):
     """Let modules return known outputs inside the block, in place of computing them."""
     own = {module: vars(module).get("forward") for module in outputs}
     try:
         for module, output in outputs.items():
-            module.forward = functools.partial(_give, output)
+            module.forward = functools.partial(_return_copy, output)
         yield
     finally:
         for module, forward in own.items():
@@ -65,5 +65,5 @@ def given(outputs):
                 del module.forward
 
 
-def _give(output, *args, **kwargs):
+def _return_copy(output, *args, **kwargs):
     return output.clone()  # what comes next may write into it

@@ -25,7 +25,7 @@ class Primary(NamedTuple):
     is_named: bool  # ours: it takes a condition, and how its layers are run is known
 
 
-def _residual(in_channels, spatial_shape, base_channels, dropout, paper=False):
+def _make_residual(in_channels, spatial_shape, base_channels, dropout, paper=False):
     rates = spread_dropout(dropout, *ResidualBackbone.dropout_places)
     backbone = ResidualBackbone(
         in_channels,
@@ -37,7 +37,7 @@ def _residual(in_channels, spatial_shape, base_channels, dropout, paper=False):
     return backbone, backbone.map_shape(spatial_shape), rates
 
 
-def _plain(in_channels, spatial_shape, base_channels, dropout, paper=False):
+def _make_plain(in_channels, spatial_shape, base_channels, dropout, paper=False):
     rates = spread_dropout(dropout, *PlainBackbone.dropout_places)
     backbone = PlainBackbone(
         in_channels, spatial_shape=spatial_shape, base_channels=base_channels, paper=paper
@@ -47,10 +47,10 @@ def _plain(in_channels, spatial_shape, base_channels, dropout, paper=False):
 
 # A further backbone: a function like those two, and a line here.
 BACKBONES = {
-    "resnet": _residual,
-    "vgg": _plain,
-    "resnet-paper": functools.partial(_residual, paper=True),
-    "vgg-paper": functools.partial(_plain, paper=True),
+    "resnet": _make_residual,
+    "vgg": _make_plain,
+    "resnet-paper": functools.partial(_make_residual, paper=True),
+    "vgg-paper": functools.partial(_make_plain, paper=True),
 }
 
 
@@ -75,7 +75,7 @@ def build_primary(backbone, *, in_channels, spatial_shape, base_channels, dropou
             f"(in_channels, spatial_dims) -> torch.nn.Module. Got {backbone!r} instead"
             f"{did_you_mean(backbone, BACKBONES) or '.'}"
         )
-    return _own(backbone, in_channels, spatial_shape, dropout)
+    return _make_from_user(backbone, in_channels, spatial_shape, dropout)
 
 
 def _check_signature(make):
@@ -91,7 +91,7 @@ def _check_signature(make):
         ) from error
 
 
-def _own(make, in_channels, spatial_shape, dropout):
+def _make_from_user(make, in_channels, spatial_shape, dropout):
     """Return the `Primary` of a user's backbone; its head is the residual network's."""
     _check_signature(make)
     module = make(in_channels, len(spatial_shape))

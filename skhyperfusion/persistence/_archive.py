@@ -191,9 +191,9 @@ class Archive:
             raise DamagedFileError(f"{self.path!r}: its manifest of {size} bytes is no manifest.")
         sums = json.loads(self._unpack(MANIFEST, size))
         sizes = {info.filename: info.file_size for info in self._zip.infolist() if info.filename != MANIFEST}
-        told = {name: entry["size"] for name, entry in sums.items()}
-        if sizes != told:
-            differing = sorted(set(sizes.items()) ^ set(told.items()))
+        stated = {name: entry["size"] for name, entry in sums.items()}
+        if sizes != stated:
+            differing = sorted(set(sizes.items()) ^ set(stated.items()))
             raise DamagedFileError(
                 f"{self.path!r}: members are not those of its manifest "
                 f"({listing(sorted({name for name, _ in differing}), noun='member')}); it was cut or changed."

@@ -132,9 +132,9 @@ class Encoder:
         if (name := function_name(value)) is not None:
             return {TAG: "function", "name": name}
         if isinstance(value, functools.partial):
-            what = f"functools.partial of {_called(value.func)}"
+            what = f"functools.partial of {_qualified_name(value.func)}"
         else:
-            what = f"{'class' if isinstance(value, type) else 'function'} {_called(value)}"
+            what = f"{'class' if isinstance(value, type) else 'function'} {_qualified_name(value)}"
         return {TAG: "not saved", "what": what}
 
     def _skops(self, value, where):
@@ -156,7 +156,7 @@ class Encoder:
         return member
 
 
-def _called(function):
+def _qualified_name(function):
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"
 
 
@@ -179,7 +179,7 @@ class Decoder:
         Numeric arrays.
     trusted : sequence of str
         Types that the caller trusts beyond the loader's own list.
-    given : dict of str to object
+    overrides : dict of str to object
         Parameters that the file does not hold, by their names.
 
     Attributes
@@ -188,11 +188,11 @@ class Decoder:
         Names of what was given and had its place.
     """
 
-    def __init__(self, archive, arrays, trusted, given):
+    def __init__(self, archive, arrays, trusted, overrides):
         self.archive = archive
         self._arrays = arrays
         self._trusted = tuple(trusted)
-        self._given = given
+        self._overrides = overrides
         self.used = set()
         self._made = {}
 
@@ -211,9 +211,11 @@ class Decoder:
 
     def _entries(self, node):
         """Decode the values of a dict; what the file does not hold of them comes from the caller."""
-        missing = {key for key, item in node.items() if _is_missing(item) and key in self._given}
+        missing = {key for key, item in node.items() if _is_missing(item) and key in self._overrides}
         self.used |= missing
-        return {key: self._given[key] if key in missing else self.decode(item) for key, item in node.items()}
+        return {
+            key: self._overrides[key] if key in missing else self.decode(item) for key, item in node.items()
+        }
 
     def _float(self, node):
         return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[node["value"]]

@@ -26,7 +26,7 @@ def describe_images(encoder):
         "shape": list(spec.shape),
         "n_channels": spec.n_channels,
         "n_views": spec.n_views,
-        "spacing_mm": _plain(spec.spacing),
+        "spacing_mm": _as_json(spec.spacing),
         "orientation": spec.orientation,
         "largest_n_voxels": int(loader.max_voxels),
         "steps": [step for step in _steps(loader, spec) if step is not None],
@@ -38,10 +38,10 @@ def _steps(loader, spec):
     yield {"do": "channels", "rule": loader.channels, "luminance": LUMINANCE.astype(float).round(6).tolist()}
     yield None if loader.orientation is None else {"do": "turn", "to": loader.orientation}
     yield {"do": "flatten"} if loader.shape is not None and len(loader.shape) == 2 else None
-    yield None if loader.spacing is None else {"do": "resample", "spacing_mm": _plain(loader.spacing)}
+    yield None if loader.spacing is None else {"do": "resample", "spacing_mm": _as_json(loader.spacing)}
     yield _crop(loader.crop)
     if loader.shape is not None:
-        yield {"do": "window" if loader.spacing is not None else "stretch", "shape": _plain(loader.shape)}
+        yield {"do": "window" if loader.spacing is not None else "stretch", "shape": _as_json(loader.shape)}
     elif loader.spacing is not None:
         # The images of the fit decide: those of a later table are cut or filled to the same.
         yield {"do": "window", "shape": list(spec.shape), "halved_along": loader.bilateral}
@@ -54,14 +54,14 @@ def _crop(crop):
         return None
     if crop is mni152_hippocampi:
         boxes = [
-            {"of_shape": list(shape), "box": _plain(crop(np.broadcast_to(np.uint8(0), (1, *shape))))}
+            {"of_shape": list(shape), "box": _as_json(crop(np.broadcast_to(np.uint8(0), (1, *shape))))}
             for shape in MNI152_ORIGINS
         ]
         return {"do": "crop", "boxes": boxes}
     if callable(crop):
         raise ValueError(_own("crop", crop, "a box of (start, stop) pairs, or 'foreground'"))
     return (
-        {"do": "crop", "foreground": True} if isinstance(crop, str) else {"do": "crop", "box": _plain(crop)}
+        {"do": "crop", "foreground": True} if isinstance(crop, str) else {"do": "crop", "box": _as_json(crop)}
     )
 
 
@@ -83,7 +83,7 @@ def _own(parameter, function, instead):
     )
 
 
-def _plain(value):
+def _as_json(value):
     """Return numbers as Python's own and sequences of them as lists."""
     if value is None:
         return None

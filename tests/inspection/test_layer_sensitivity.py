@@ -17,7 +17,7 @@ from torch import nn
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader
 from skhyperfusion.inspection import LayerSensitivityDisplay, _probe, layer_sensitivity
 from skhyperfusion.inspection._layer_sensitivity import _entropy
-from skhyperfusion.inspection._reuse import given, outputs_before
+from skhyperfusion.inspection._reuse import fixed_outputs, outputs_before
 from skhyperfusion.nn._fusions import FUSIONS
 
 TINY = {"base_channels": 2, "max_epochs": 2, "random_state": 0}
@@ -334,7 +334,7 @@ def test_outputs_before_keeps_the_outermost_modules_and_gives_them_back():
     plain = run()
     known = outputs_before(network, network[2], run)
     assert list(known) == [network[0]]
-    with given(known):
+    with fixed_outputs(known):
         assert torch.equal(run(), plain)
         image = torch.zeros(1, 2)
         assert torch.equal(run(), plain)

@@ -145,11 +145,11 @@ class _Series:
             found.setdefault(str(dataset.get("SeriesInstanceUID") or ""), []).append(i)
         if len(found) > 1:
             uids = sorted(found)
-            told = "; ".join(self._described(uid, found[uid]) for uid in uids[:3])
+            descriptions = "; ".join(self._described(uid, found[uid]) for uid in uids[:3])
             raise BadImage(
                 f"is a folder with {len(uids)} DICOM series; a cell names one. Sort the files into a folder "
                 f"for each (SeriesInstanceUID {', '.join(uids[:2])}{', ...' * (len(uids) > 2)}): "
-                f"{told}."
+                f"{descriptions}."
             )
 
     def _described(self, uid: str, positions: list[int]) -> str:

@@ -57,14 +57,14 @@ def _positions(dataset: Any, count: int) -> np.ndarray:
     n_groups = len(dataset.get("PerFrameFunctionalGroupsSequence") or ())
     places = [group(dataset, i, "PlanePositionSequence") for i in range(min(count, n_groups))]
     positions = [None if item is None else numbers(item, "ImagePositionPatient", 3) for item in places]
-    told = [position for position in positions if position is not None]
-    if len(told) != count:
+    placed = [position for position in positions if position is not None]
+    if len(placed) != count:
         raise BadImage(
             f"is a DICOM file of {count} frames that does not tell where they lie (a film?): "
-            f"{count - len(told)} have no ImagePositionPatient. Save the frame that you want, or the volume "
-            "as NIfTI."
+            f"{count - len(placed)} have no ImagePositionPatient. Save the frame that you want, or the "
+            "volume as NIfTI."
         )
-    return np.array(told)
+    return np.array(placed)
 
 
 def _dose_positions(dataset: Any, count: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def _stored(dataset: Any) -> np.ndarray:
     if syntax.is_encapsulated:
         _check_packed_sizes(dataset)
     try:
-        voxels, told = decoder.as_array(dataset)
+        voxels, properties = decoder.as_array(dataset)
     except ValueError as error:
         if "less than expected" not in str(error):
             raise
@@ -64,7 +64,7 @@ def _stored(dataset: Any) -> np.ndarray:
             f"is a DICOM file packed as {syntax.name!r} that the packages installed here cannot decode: it "
             f"is damaged, or of a kind that {_missing(decoder)} ({said})."
         ) from error
-    kind = str(told["photometric_interpretation"])
+    kind = str(properties["photometric_interpretation"])
     if kind not in (*GREY, PALETTE, "RGB"):
         raise BadImage(f"is a DICOM file with colours {kind!r}, which are not turned to RGB. Convert it.")
     colours = 1 if int(dataset.get("SamplesPerPixel") or 1) == 1 else 3

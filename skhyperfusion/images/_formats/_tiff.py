@@ -109,8 +109,8 @@ def _page(path: str) -> Iterator[Any]:
 
 
 def _check(light: int, kinds: set) -> None:
-    known = light in (_BLACK_IS_ZERO, _RGB) or (light == _WHITE_IS_ZERO and kinds <= {1})
-    if not known:
+    is_readable = light in (_BLACK_IS_ZERO, _RGB) or (light == _WHITE_IS_ZERO and kinds <= {1})
+    if not is_readable:
         raise BadImage(
             f"is a TIFF picture of the kind {_LIGHT.get(light, light)} (PhotometricInterpretation) with "
             "samples that are not bytes, which is not turned into grey or RGB here. Convert it, or "

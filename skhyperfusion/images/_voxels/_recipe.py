@@ -208,14 +208,14 @@ class Recipe:
         layout = self._layout(stored)
         grid = self.oriented(Grid(layout.grid, stored.affine))[1]
         grid, n_views = self.resampled(grid)[1], 1
-        known = self.crop is None or not (callable(self.crop) or self.crop == "foreground")
-        if self.crop is not None and known:
+        has_box = self.crop is None or not (callable(self.crop) or self.crop == "foreground")
+        if self.crop is not None and has_box:
             grid = geometry.crop_grid(grid, self._checked_box(self.crop, grid))
         grid = self.shaped(grid)[1]
         if self.bilateral is not None:
             grid, n_views = geometry.half_grid(grid, self.bilateral_axis(grid)), 2
         return Plan(
-            shape=grid.shape if known or (self.shape is not None and not callable(self.crop)) else None,
+            shape=grid.shape if has_box or (self.shape is not None and not callable(self.crop)) else None,
             n_channels=self._n_channels(layout.n_channels, len(layout.grid) == 2),
             n_views=n_views,
             spacing=None if self.shape is not None and self.spacing is None else grid.spacing,
