@@ -7,6 +7,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from numpydoc.validate import validate
 from sklearn.base import clone
 from test_table_checks import ESTIMATORS, TRANSFORMERS
 
@@ -55,6 +56,33 @@ ENTITIES = {
     for name, one in PUBLIC.items()
     if inspect.isfunction(one) or ("__init__" in vars(one) and not issubclass(one, BaseException))
 }
+
+
+# What numpydoc asks for beyond what is asked here: a longer summary, a see-also and an example everywhere; no
+# sections but its own, so not the shapes of a network; a text behind what a name and a type say already.
+NOT_ASKED = {"ES01", "SA01", "EX01", "GL06", "GL07", "PR07", "RT02", "RT03"}
+
+
+def faults(one):
+    """Return what numpydoc finds wrong with a docstring, and with those of an estimator's methods."""
+    methods = vars(one).items() if hasattr(one, "get_params") else ()
+    names = [f"{one.__qualname__}.{n}" for n, method in methods if n[0] != "_" and inspect.isfunction(method)]
+    errors = {name: validate(f"{one.__module__}.{name}")["errors"] for name in (one.__qualname__, *names)}
+    return [(name, *error) for name in errors for error in errors[name] if error[0] not in NOT_ASKED]
+
+
+@pytest.mark.filterwarnings("ignore:Unknown section Shapes")
+@pytest.mark.parametrize("name", sorted(ENTITIES))
+def test_docstring_is_valid_numpydoc(name):
+    assert faults(ENTITIES[name]) == []
+
+
+def undocumented(rows):
+    """Count the rows."""
+
+
+def test_docstring_without_a_parameter_is_not_valid_numpydoc():
+    assert ("undocumented", "PR01", "Parameters {'rows'} not documented") in faults(undocumented)
 
 
 @pytest.mark.parametrize("name", sorted(ENTITIES))

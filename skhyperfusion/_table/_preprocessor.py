@@ -220,7 +220,18 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         return self._hand_out(self._encode(table[self._inputs]), frame)
 
     def transform_rows(self, frame):
-        """Encode a table that an estimator has checked, as `transform` does."""
+        """Encode a table that an estimator has checked, as `transform` does.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n_samples, n_features)
+            The columns that `fit` has seen, in their order.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features_out)
+            As `transform` gives it.
+        """
         teller = OddTeller(self.on_odd)
         table = self._schema.read(frame[self._inputs], teller)
         self._seen.tell(table, teller)

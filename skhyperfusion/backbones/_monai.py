@@ -18,7 +18,9 @@ def monai_backbone(name, weights=None, *, prefix="", strict=True, scale="zscore"
         A residual or dense network of ``monai.networks.nets``: "resnet10", "resnet50", "DenseNet121", ...
     weights : path, default=None
         A state dict, such as those of MedicalNet (with ``prefix="module."``). None: random weights.
-    prefix, strict
+    prefix : str, default=""
+        As in `from_state_dict`.
+    strict : bool, default=True
         As in `from_state_dict`.
     scale : str or callable, default="zscore"
         The rule of intensity that the weights were trained with, MedicalNet's by default.

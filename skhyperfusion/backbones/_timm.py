@@ -24,7 +24,9 @@ def timm_backbone(name, pretrained=True, *, weights=None, prefix="", strict=True
     weights : path, default=None
         A state dict to read instead; nothing is downloaded then. `prefix` and `strict` as in
         `from_state_dict`.
-    prefix, strict
+    prefix : str, default=""
+        See `weights`.
+    strict : bool, default=True
         See `weights`.
     **params : dict
         Further parameters of ``timm.create_model``.

@@ -112,7 +112,7 @@ def fit_age_bias(y_true, y_pred, *, sample_weight=None):
 
 
 def brain_age_gap(y_true, y_pred, *, correction=None):
-    """Years by which a brain looks older than it is.
+    """Compute by how many years a brain looks older than it is.
 
     Parameters
     ----------

@@ -28,8 +28,14 @@ def baseline_classifier(method="pca", *, image_columns="auto", image_loader=None
 
     Parameters
     ----------
-    method, image_columns, image_loader, n_components
-        As in `ImageFeatures`, the pipeline's second step.
+    method : {"pca", "voxels"} or callable, default="pca"
+        As in `ImageFeatures`, the pipeline's second step, as are the next three.
+    image_columns : "auto", str, int or list of these, default="auto"
+        Columns of images.
+    image_loader : ImageLoader, default=None
+        Reads them.
+    n_components : int, default=60
+        Features of "pca".
 
     Returns
     -------
@@ -62,8 +68,14 @@ def baseline_regressor(method="pca", *, image_columns="auto", image_loader=None,
 
     Parameters
     ----------
-    method, image_columns, image_loader, n_components
-        As in `ImageFeatures`, the pipeline's second step.
+    method : {"pca", "voxels"} or callable, default="pca"
+        As in `ImageFeatures`, the pipeline's second step, as are the next three.
+    image_columns : "auto", str, int or list of these, default="auto"
+        Columns of images.
+    image_loader : ImageLoader, default=None
+        Reads them.
+    n_components : int, default=60
+        Features of "pca".
 
     Returns
     -------
