@@ -11,6 +11,9 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skhyperfusion._table._cells import cell_name
+from skhyperfusion._wording import listing
+
 # Above this number of columns only those with gaps get a regression of their own: the cost of modelling
 # every column grows with the square of their number, and more.
 _MODEL_ALL_UP_TO = 40
@@ -114,3 +117,14 @@ def make_imputer(name, n_columns):
             random_state=0,
         )
     )
+
+
+def refuse_gaps(table, numeric):
+    """Raise ValueError at the first gap in columns of numbers, which nothing is there to fill."""
+    for name in table.columns.intersection(numeric):
+        rows = np.flatnonzero(table[name].isna())
+        if rows.size:
+            raise ValueError(
+                f"{cell_name(table, rows[0], name)} is missing, and imputer=None fills no gap "
+                f"({listing(table.index[rows])}). Pass imputer='median', or another."
+            )

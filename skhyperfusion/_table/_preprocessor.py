@@ -19,9 +19,9 @@ from skhyperfusion._rules import (
     check_parameters,
 )
 from skhyperfusion._table._branches import encoded_names, make_branches
-from skhyperfusion._table._cells import cell_name, row_name
+from skhyperfusion._table._cells import row_name
 from skhyperfusion._table._columns import check_table, resolve_columns
-from skhyperfusion._table._imputation import choose_imputer
+from skhyperfusion._table._imputation import choose_imputer, refuse_gaps
 from skhyperfusion._table._leaks import tell_ids, tell_leaks
 from skhyperfusion._table._missing import check_missing_names
 from skhyperfusion._table._odd import OddRule, OddTeller
@@ -29,7 +29,6 @@ from skhyperfusion._table._output import as_asked, distinct
 from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._table._seen import SeenValues
 from skhyperfusion._table._telling import nothing_left, telling_columns
-from skhyperfusion._wording import listing
 
 _CELL = AnyOf(InstanceOf(str), Number(float))
 _RULES = {
@@ -329,19 +328,9 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
 
     def _labelled(self, table):
         """Give made-up names away: the transformers are to know none where X had none."""
-        self._refuse_gaps(table)
+        if self.imputer is None:
+            refuse_gaps(table, self.numeric_columns_)
         return table if hasattr(self, "feature_names_in_") else table.set_axis(range(table.shape[1]), axis=1)
-
-    def _refuse_gaps(self, table):
-        if self.imputer is not None:
-            return
-        for name in table.columns.intersection(self.numeric_columns_):
-            rows = np.flatnonzero(table[name].isna())
-            if rows.size:
-                raise ValueError(
-                    f"{cell_name(table, rows[0], name)} is missing, and imputer=None fills no gap "
-                    f"({listing(table.index[rows])}). Pass imputer='median', or another."
-                )
 
     # ---- What comes out
 
