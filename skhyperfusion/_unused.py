@@ -95,7 +95,8 @@ def _beside_fusion(changed, fusion):
 
 
 def _without_rows_held_out(changed, holds_out, early_stopping):
-    if holds_out or "monitor" not in changed:
+    # Who turns early stopping off, of a preset say, knows that nothing is monitored.
+    if holds_out or early_stopping != "auto" or "monitor" not in changed:
         return ""
     return (
         f"{_values(changed, ['monitor'])} no effect with early_stopping={show(early_stopping)} here: no rows "

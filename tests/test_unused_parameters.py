@@ -38,8 +38,8 @@ def told(arrays, estimator=HyperFusionClassifier, **params):
         ({"fusion": "tabular", "dropout": (0.1,) * 5 + (0.2,)}, ["dropout=(0.1", "fusion='tabular'"]),
         ({"monitor": "roc_auc"}, ["monitor='roc_auc'", "early_stopping='auto'", "early_stopping=True"]),
         (
-            {"monitor": "roc_auc", "early_stopping": False, "embedding_dim": 4},
-            ["monitor='roc_auc'", "early_stopping=False", "embedding_dim=4"],
+            {"monitor": "roc_auc", "embedding_dim": 4},
+            ["monitor='roc_auc'", "early_stopping='auto'", "embedding_dim=4"],
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -62,6 +62,7 @@ def test_parameter_without_effect_is_told_once_with_what_takes_it_away(arrays, p
         {"fusion": "tabular", "hyper_width": 8, "pretrain_embedding": 1, "dropout": 0.5},
         {"fusion": "concat", "embedding_dim": 4},  # it waits for another candidate of a search
         {"monitor": "roc_auc", "early_stopping": True, "validation_fraction": 0.3},
+        {"monitor": "roc_auc", "early_stopping": False},  # as of a preset
     ],
     ids=lambda params: "-".join(params) or "defaults",
 )
