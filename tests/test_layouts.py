@@ -169,6 +169,7 @@ SETTINGS = TrainingSettings(
     seed=0,
     verbose=0,
     stage="epoch",
+    checkpoint=None,
 )
 
 
