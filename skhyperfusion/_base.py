@@ -86,10 +86,11 @@ class BaseHyperFusion(BaseEstimator):
             # A network without image has no such layers, as in a search over `fusion`.
             module.freeze(None if module.backbone is None else self.frozen_layers)
             dataset = self._with_images(dataset, module, device)
+            spec = encoder.image_spec
             settings = replace(
                 self._training_settings(target, device, random_state),
                 lr_scales=lr_scales(module, self.hyper_lr_scale, self.backbone_lr_scale),
-                augmentation=self._augmentation(encoder),
+                augmentation=None if spec is None else make_augmentation(self.augmentation, len(spec.shape)),
             )
             settings = replace(settings, checkpoint=make_checkpoint(self, module, dataset, rows, settings))
             trained = self._train(module, dataset, rows, settings, monitor)
@@ -332,10 +333,6 @@ class BaseHyperFusion(BaseEstimator):
             stage="epoch",
             checkpoint=None,
         )
-
-    def _augmentation(self, encoder):
-        spec = encoder.image_spec
-        return None if spec is None else make_augmentation(self.augmentation, len(spec.shape))
 
     def _store(self, header, encoder, target, trained):
         """Put what a fit has learned in the place of what one before it had, all at once."""
