@@ -213,7 +213,7 @@ def threads(
 
     def watched(*args: Any) -> Iterator:
         results = map(*args) if pool is None else pool.map(*args)
-        return iter(tqdm(results, total=len(cells), desc=what, unit="image", disable=not verbose))
+        return iter(tqdm(results, total=len(cells), desc=what, unit="image", disable=not (verbose and cells)))
 
     try:
         yield watched

@@ -72,6 +72,15 @@ def test_loader_when_cloned_and_pickled_keeps_its_parameters():
     assert loader.set_params(shape=None).shape is None
 
 
+def test_open_when_all_images_are_known_shows_no_empty_bar(save_nifti, as_column, volume, capsys):
+    cells = as_column(save_nifti(volume))
+    loader = ImageLoader()
+    loader.open(cells).stack()
+    capsys.readouterr()
+    loader.open(cells, verbose=1)
+    assert capsys.readouterr().err == ""
+
+
 def test_stack_when_verbose_shows_progress(save_nifti, as_column, volume, capsys):
     source = ImageLoader(memory=0).open(as_column(save_nifti(volume)))
     source.stack()
