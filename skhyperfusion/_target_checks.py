@@ -24,6 +24,8 @@ def check_labels(y, index, *, name):
         assert_all_finite(np.asarray(y), input_name="y")
     check_classification_targets(y)
     y = column_or_1d(y, warn=True)
+    if not len(y):
+        raise ValueError(f"{name} needs rows to learn from, but y has 0 samples.")
     if len(np.unique(y)) < 2:
         raise ValueError(
             f"{name} needs at least two classes in y, but y holds one class only: {show(y[0])} in all "

@@ -132,7 +132,8 @@ class Answer(nn.Module):
 
     def _mean_time(self, outputs):
         """Return what `skhyperfusion._survival.mean_time` does of constant hazards, from their logits."""
-        log_survival = F.logsigmoid(-outputs).cumsum(2).logsumexp(1) - np.log(outputs.shape[1])
+        log_odds = torch.as_tensor(self.target.log_odds, device=outputs.device)
+        log_survival = F.logsigmoid(-outputs - log_odds).cumsum(2).logsumexp(1) - np.log(outputs.shape[1])
         before = F.pad(log_survival[:, :-1], (1, 0))  # the logarithm of one
         fall = before - log_survival
         falls = fall > 1e-8

@@ -167,10 +167,11 @@ def _check_format(model, path):
     if type(number) is not int or number < 1 or "model" not in model:
         raise DamagedFileError(f"{path!r} names no format that save_model writes: {show(number)}.")
     if number > FORMAT:
+        versions = model.get("versions")
+        version = versions.get("skhyperfusion") if isinstance(versions, dict) else versions
         raise DamagedFileError(
             f"{path!r} is of format {number}, and this version of skhyperfusion reads up to {FORMAT}. "
-            f"It was saved by version {show(model.get('versions', {}).get('skhyperfusion'))}: install "
-            "that one."
+            f"It was saved by version {show(version)}: install that one."
         )
     while number < FORMAT:
         _MIGRATIONS[number](model)

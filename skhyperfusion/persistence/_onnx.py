@@ -152,9 +152,13 @@ class _Values(nn.Module):
 
 
 class _Survival(nn.Module):
+    def __init__(self, log_odds):
+        super().__init__()
+        self.register_buffer("log_odds", torch.as_tensor(log_odds, dtype=torch.float64))
+
     def forward(self, outputs):
         # In logarithms: a product along an axis is no operation of ONNX's.
-        return nn.functional.logsigmoid(-outputs).cumsum(2).exp().mean(1)
+        return nn.functional.logsigmoid(-outputs - self.log_odds).cumsum(2).exp().mean(1)
 
 
 class _Risk(nn.Module):
@@ -174,7 +178,7 @@ def _answer(estimator):
         times = target.times.tolist()
         if target.loss == "cox":
             return _Risk(), {"name": "risk", "times": times, "baseline": target.baseline.tolist()}
-        return _Survival(), {"name": "survival", "times": times}
+        return _Survival(target.log_odds), {"name": "survival", "times": times}
     return _Values(target.mean, target.scale, target.is_1d), {"name": "values", "n_outputs": target.n_outputs}
 
 
