@@ -40,6 +40,10 @@ class SurvivalCurve:
         self.start = start
         self.interpolation = interpolation
 
+    def __repr__(self):
+        known = f"{len(self.x)} times from 0 to {self.x[-1]:g}"
+        return f"SurvivalCurve({known}, interpolation={self.interpolation!r})"
+
     @property
     def domain(self):
         """First and last time that the curve is known at."""

@@ -32,16 +32,26 @@ def survival_target(event, time):
     Raises
     ------
     ValueError
-        If the lengths differ, an event is neither true nor false, or a time is not positive and finite.
+        If the lengths or the names of the rows differ, the two are swapped, an event is neither true nor
+        false, or a time is not positive and finite.
 
     Examples
     --------
     >>> survival_target([1, 0], [2.5, 4.0])
     array([( True, 2.5), (False, 4. )], dtype=[('event', '?'), ('time', '<f8')])
     """
-    index = event.index if isinstance(event, pd.Series) else pd.RangeIndex(len(event))
+    for name, column in (("event", event), ("time", time)):
+        if np.ndim(column) != 1:
+            raise ValueError(f"{name} must be a column, of shape (n_samples,). Got {show(column)} instead.")
     if len(event) != len(time):
         raise ValueError(f"event and time must be of one length. Got {len(event)} and {len(time)}.")
+    index = event.index if isinstance(event, pd.Series) else pd.RangeIndex(len(event))
+    if isinstance(event, pd.Series) and isinstance(time, pd.Series) and not index.equals(time.index):
+        raise ValueError(
+            "event and time are Series whose rows have different names: bring them into one order, as by "
+            "time.loc[event.index]."
+        )
+    _refuse_swapped(event, time, "survival_target")
     target = np.empty(len(event), dtype=[("event", bool), ("time", np.float64)])
     target["event"] = _events(event, index, numbers=True)
     target["time"] = _times(time, index)
@@ -73,9 +83,13 @@ def check_survival(y, index, *, name):
             "X and y must have the same number of rows. Found input variables with inconsistent numbers of "
             f"samples: [{len(index)}, {len(event)}]"
         )
-    if np.asarray(event).dtype.kind == "f" and np.asarray(time).dtype.kind == "b":
-        raise ValueError(f"The two fields of y are swapped: {name} wants the event first, the time second.")
+    _refuse_swapped(event, time, name)
     return np.column_stack([_events(event, index), _times(time, index)]).astype(np.float64)
+
+
+def _refuse_swapped(event, time, name):
+    if np.asarray(time).dtype.kind == "b" and np.asarray(event).dtype.kind != "b":
+        raise ValueError(f"The two fields of y are swapped: {name} wants the event first, the time second.")
 
 
 def _events(event, index, numbers=False):

@@ -203,6 +203,10 @@ BAD = {
         lambda y: np.array(list(zip(y["time"], y["event"], strict=True)), dtype=[("t", float), ("e", bool)]),
         "fields of y are swapped",
     ),
+    "swapped codes": (
+        lambda y: pd.DataFrame({"time": np.arange(1, 61), "event": y["event"]}),
+        "fields of y are swapped",
+    ),
     "codes": (
         lambda y: pd.DataFrame({"event": y["event"] + 1, "time": y["time"]}),
         "event of row 'p00' is .*neither True nor False",
@@ -245,12 +249,20 @@ def test_helper_makes_the_target_of_columns():
         survival_target(frame["died"].replace(0, 2), frame["years"])
     with pytest.raises(ValueError, match=r"of one length\. Got 3 and 2"):
         survival_target(frame["died"], frame["years"].head(2))
+    with pytest.raises(ValueError, match=r"rows have different names.*time\.loc"):
+        survival_target(frame["died"], frame["years"].iloc[::-1])
+    with pytest.raises(ValueError, match="event must be a column, of shape"):
+        survival_target(True, frame["years"])
+    for times in (frame["years"], frame["years"].astype(int)):
+        with pytest.raises(ValueError, match="swapped: survival_target wants the event first"):
+            survival_target(times, frame["died"].astype(bool))
 
 
 def test_curve_outside_of_its_domain_is_refused():
     curve = SurvivalCurve(np.array([1.0, 3.0]), np.array([0.8, 0.2]), 1.0, "step")
     np.testing.assert_array_equal(curve([0.0, 0.99, 1.0, 2.9, 3.0]), [1, 1, 0.8, 0.8, 0.2])
     assert np.ndim(curve(2.0)) == 0
+    assert repr(curve) == "SurvivalCurve(2 times from 0 to 3, interpolation='step')"
     assert float(curve(2.0)) == 0.8
     for time in (-0.1, 3.1, np.nan, [1.0, 3.1]):
         with pytest.raises(ValueError, match="known from 0 to 3"):
