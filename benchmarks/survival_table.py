@@ -206,7 +206,7 @@ def compare_public(arguments):
     X, y = load_gbsg2()
     shared = {"fusion": "tabular", "random_state": arguments.seed, "max_epochs": arguments.epochs}
     rows = {
-        "Cox": make_pipeline(TabularPreprocessor(), CoxPHSurvivalAnalysis()),
+        "Cox": make_pipeline(TabularPreprocessor(), CoxPHSurvivalAnalysis(alpha=0.1)),
         "network, discrete": HyperFusionSurvival(**shared),
         "network, cox": HyperFusionSurvival(loss="cox", **shared),
     }

@@ -26,7 +26,7 @@ X = cohort.data[["t1w", "age", "sex", "education", "apoe4"]]
 y = cohort.target
 train, test = slice(0, 280), slice(280, None)
 hippocampi = ImageLoader(crop=[(7, 24), (7, 19), (10, 19)])
-model = HyperFusionSurvival(image_loader=hippocampi, base_channels=4, max_epochs=40, random_state=0)
+model = HyperFusionSurvival(image_loader=hippocampi, base_channels=4, max_epochs=30, random_state=0)
 model.fit(X[train], y[train])
 print(f"{1 - y['event'].mean():.0%} censored, {len(y[train])} rows to learn from")
 

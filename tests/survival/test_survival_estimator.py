@@ -290,6 +290,17 @@ def test_concordance_is_that_of_scikit_survival():
         assert concordance_index(event, time, risk) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
+def test_table_alone_reaches_the_concordance_of_a_cox_regression():
+    load_gbsg2 = pytest.importorskip("sksurv.datasets").load_gbsg2
+    cox = pytest.importorskip("sksurv.linear_model").CoxPHSurvivalAnalysis(alpha=0.1)
+    X, y = load_gbsg2()
+    folds = KFold(3, shuffle=True, random_state=0)
+    expected = cross_val_score(make_pipeline(TabularPreprocessor(), cox), X, y, cv=folds).mean()
+    model = HyperFusionSurvival(fusion="tabular", max_epochs=20, device="cpu", random_state=0)
+    assert cross_val_score(model, X, y, cv=folds).mean() > expected - 0.01
+
+
 def test_scorers_of_scikit_survival_take_it(lives):
     metrics = pytest.importorskip("sksurv.metrics")
     X, y = lives
