@@ -4,7 +4,7 @@ import functools
 
 import torch
 from torch import nn
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid, softplus
 
 
 class LogisticHazard(nn.Module):
@@ -110,6 +110,15 @@ class CoxLoss(nn.Module):
                 rows[: len(self._rows)] = self._rows
             self._rows = rows
         self._rows[numbers] = current
+
+
+def log_survival(outputs, log_odds):
+    """Return the logarithm of the survival at the ends of the intervals (..., K) that outputs (..., K) mean.
+
+    `log_odds` (K,) are those that the outputs are differences from, as `SurvivalTarget` learns them.
+    """
+    # In logarithms: they do not underflow, and a product along an axis is no operation of ONNX's.
+    return logsigmoid(-outputs - log_odds).cumsum(-1)
 
 
 def efron_shares(log_risk, rank, event, weight):

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from skhyperfusion._base import BaseHyperFusion
 from skhyperfusion._engine._device import spread_device
+from skhyperfusion._engine._losses import log_survival
 from skhyperfusion._engine._predict import MAX_FLOAT64_VALUES
 from skhyperfusion._table._columns import check_table
 from skhyperfusion._wording import check_choice
@@ -133,9 +134,9 @@ class Answer(nn.Module):
     def _mean_time(self, outputs):
         """Return what `skhyperfusion._survival.mean_time` does of constant hazards, from their logits."""
         log_odds = torch.as_tensor(self.target.log_odds, device=outputs.device)
-        log_survival = F.logsigmoid(-outputs - log_odds).cumsum(2).logsumexp(1) - np.log(outputs.shape[1])
-        before = F.pad(log_survival[:, :-1], (1, 0))  # the logarithm of one
-        fall = before - log_survival
+        curve = log_survival(outputs, log_odds).logsumexp(1) - np.log(outputs.shape[1])
+        before = F.pad(curve[:, :-1], (1, 0))  # the logarithm of one
+        fall = before - curve
         falls = fall > 1e-8
         mean_part = torch.where(falls, -torch.expm1(-fall) / torch.where(falls, fall, 1.0), 1.0)
         lengths = torch.as_tensor(np.diff(self.target.times, prepend=0.0), device=outputs.device)

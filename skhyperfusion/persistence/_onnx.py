@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skhyperfusion._base import BaseHyperFusion
+from skhyperfusion._engine._losses import log_survival
 from skhyperfusion._files import write_whole
 from skhyperfusion._optional import import_optional
 from skhyperfusion._survival import SurvivalTarget
@@ -157,8 +158,7 @@ class _Survival(nn.Module):
         self.register_buffer("log_odds", torch.as_tensor(log_odds, dtype=torch.float64))
 
     def forward(self, outputs):
-        # In logarithms: a product along an axis is no operation of ONNX's.
-        return nn.functional.logsigmoid(-outputs - self.log_odds).cumsum(2).exp().mean(1)
+        return log_survival(outputs, self.log_odds).exp().mean(1)
 
 
 class _Risk(nn.Module):
