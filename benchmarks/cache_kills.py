@@ -54,7 +54,7 @@ def work(table, expected, cache_dir, seed, stop, n_read, n_damaged):
 def run(n_processes, n_kills, n_images, patience):
     """Return the counts of one trial."""
     context = multiprocessing.get_context("fork")  # the children need not import anything again
-    # Without locks, an Event's included: a process killed while it holds one keeps it from all others for ever.
+    # Without locks, those of an Event included: who is killed while it holds one keeps it from all others.
     stop = context.RawValue("b", 0)
     n_read, n_damaged = (context.RawArray("l", n_processes + n_kills) for _ in range(2))
     with tempfile.TemporaryDirectory() as folder:

@@ -1,22 +1,25 @@
-"""How old is the brain? Age from T1 and a table on 121 real subjects, against voxels - PCA - ridge.
+"""How old is the brain? Age from images and a table on 121 real subjects, against the simplest baseline.
 
-    python benchmarks/ixi_age.py
+    python benchmarks/ixi_age.py                             # T1 at 6 mm
+    python benchmarks/ixi_age.py --images gm                 # maps of grey matter
+    python benchmarks/ixi_age.py --shape 56 68 56            # 3 mm: hours
+    python benchmarks/ixi_age.py --volumes                   # volumes of regions stand in the table
 
 Five shuffled folds of the subjects with an age; the table holds sex, height, weight and ethnic_id. The error
-is the mean absolute one, in years. Image alone, concatenation and the voxels stand beside HyperFusion.
+is the mean absolute one, in years. Image alone, concatenation and principal components + table - ridge stand
+beside HyperFusion, and with ``--together`` some models of other seeds whose predictions are averaged.
 """
 
 import time
 
 import pandas as pd
 from _report import parser, real_data, save, show, workers
-from sklearn.decomposition import PCA
-from sklearn.linear_model import RidgeCV
+from sklearn.base import clone
+from sklearn.ensemble import VotingRegressor
 from sklearn.model_selection import KFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from skhyperfusion import HyperFusionRegressor, ImageLoader
+from skhyperfusion.features import baseline_regressor
 from skhyperfusion.model_selection import compare_estimators
 
 TABLE = ["sex", "height", "weight", "ethnic_id"]
@@ -31,9 +34,11 @@ def read_subjects(folder):
     return subjects[["t1w", *TABLE]].astype({"ethnic_id": "category"}), subjects["age"]
 
 
-def voxels(X):
-    """All voxels of each scan, as rows."""
-    return ImageLoader().open(X[["t1w"]]).stack().reshape(len(X), -1)
+def with_volumes(X, folder):
+    """Add the volumes of regions, as shares of the volume within the skull."""
+    volumes = pd.read_csv(folder / "roi_volumes.csv").set_index("participant_id")
+    shares = volumes.drop(columns="ICV").div(volumes["ICV"], axis=0)
+    return X.join(shares)
 
 
 def main():
@@ -41,19 +46,34 @@ def main():
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--epochs", type=int, default=60)
     arguments.add_argument("--base-channels", type=int, default=4)
+    arguments.add_argument("--fusions", nargs="*", default=["hyper", "concat", "image"])
+    arguments.add_argument("--images", choices=("t1", "gm"), default="t1", help="T1, or maps of grey matter")
+    arguments.add_argument("--shape", type=int, nargs=3, default=(28, 34, 28), help="voxels of an image")
+    arguments.add_argument("--volumes", action="store_true", help="volumes of regions in the table")
+    arguments.add_argument("--together", type=int, default=0, help="models of other seeds, averaged")
     arguments = arguments.parse_args()
-    X, y = read_subjects(real_data("ixi-t1-small"))
+    folder = real_data("ixi-t1-small")
+    X, y = read_subjects(folder)
+    if arguments.images == "gm":
+        X["t1w"] = [str(folder / "gm" / f"{name}_GM.nii.gz") for name in X.index]
+    if arguments.volumes:
+        X = with_volumes(X, folder)
+    # The brightness of a map of grey matter is a measurement, that of T1 has no unit.
+    intensity = {"intensity": None} if arguments.images == "gm" else {}
+    loader = ImageLoader(shape=tuple(arguments.shape), **intensity)
     settings = {
-        "image_loader": ImageLoader(shape=(28, 34, 28)),
+        "image_loader": loader,
         "base_channels": arguments.base_channels,
         "max_epochs": arguments.epochs,
         "random_state": arguments.seed,
     }
-    methods = {f: HyperFusionRegressor(fusion=f, **settings) for f in ("hyper", "concat", "image")}
-    ridge = RidgeCV([10.0**k for k in range(-2, 7)], scoring="neg_mean_squared_error")
-    methods["voxels - PCA(60) - ridge"] = make_pipeline(
-        FunctionTransformer(voxels), PCA(60, random_state=arguments.seed), ridge
-    )
+    methods = {f: HyperFusionRegressor(fusion=f, **settings) for f in arguments.fusions}
+    if arguments.together:
+        for fusion in arguments.fusions:
+            seeds = range(arguments.seed, arguments.seed + arguments.together)
+            members = [(str(seed), clone(methods[fusion]).set_params(random_state=seed)) for seed in seeds]
+            methods[f"{fusion}, {arguments.together} together"] = VotingRegressor(members)
+    methods["components + table - ridge"] = baseline_regressor(image_loader=loader)
     folds = KFold(5, shuffle=True, random_state=arguments.seed)
     start = time.perf_counter()
     with workers(arguments.n_jobs):
@@ -62,7 +82,8 @@ def main():
         )
     show(f"Age of {len(y)} subjects, mean absolute error in years", comparison)
     print(f"{time.perf_counter() - start:.0f} s in all, {arguments.n_jobs} fits at a time")
-    save(arguments.results, "ixi_age", {"age": comparison})
+    name = f"{arguments.images}{'_volumes' * arguments.volumes}_{arguments.shape[0]}"
+    save(arguments.results, f"ixi_age_{name}", {"age": comparison})
 
 
 if __name__ == "__main__":
