@@ -196,6 +196,11 @@ class Decoder:
         self.used = set()
         self._made = {}
 
+    @property
+    def made(self):
+        """The objects that were put together, each once."""
+        return list(self._made.values())
+
     def decode(self, node):
         """Return the value of a JSON node."""
         if isinstance(node, list):

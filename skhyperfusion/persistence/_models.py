@@ -2,12 +2,15 @@
 
 import datetime
 import json
+import os
 
 import safetensors.numpy
 from safetensors import SafetensorError
 from sklearn.utils.validation import check_is_fitted
 
+from skhyperfusion._encoder import RowEncoder
 from skhyperfusion._wording import listing, show
+from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.persistence._archive import Archive, DamagedFileError, write_archive
 from skhyperfusion.persistence._card import model_card, versions
 from skhyperfusion.persistence._codec import Decoder, Encoder, UntrustedTypesError
@@ -93,7 +96,7 @@ def save_model(estimator, path, *, card=None):
     write_archive(path, members)
 
 
-def load_model(path, *, trusted=(), max_bytes=8 << 30, **parameters):
+def load_model(path, *, image_root=None, trusted=(), max_bytes=8 << 30, **parameters):
     """Load an estimator that `save_model` wrote.
 
     Nothing of the file is run: it chooses among the types that are listed in this package, its sizes and
@@ -103,6 +106,10 @@ def load_model(path, *, trusted=(), max_bytes=8 << 30, **parameters):
     ----------
     path : path
         The file.
+    image_root : path, default=None
+        Folder where relative paths of images start on this machine, since the file does not tell that of the
+        machine that trained: the ``root`` of every `ImageLoader` in the model, for predictions and for a
+        later `fit` alike. None: the working directory.
     trusted : sequence of str, default=()
         Full names of types, beyond those of scikit-learn and this package, that the file may hold: of a
         ``tabular_preprocessor`` of your own. Name only what you know; the error lists what is wanted.
@@ -125,8 +132,32 @@ def load_model(path, *, trusted=(), max_bytes=8 << 30, **parameters):
         If the file is damaged (`DamagedFileError`), of a newer format, holds types that are not trusted, or
         lacks a backbone that must be given again.
     TypeError
-        If a parameter is given for which the file has no use.
+        If a parameter is given for which the file has no use: ``image_root`` of a model without images, too.
+    NotADirectoryError
+        If ``image_root`` is no folder.
+
+    Examples
+    --------
+    A model is trained on scans below one folder, and used on those below another.
+
+    >>> import os, tempfile
+    >>> import numpy as np, pandas as pd
+    >>> from skhyperfusion import HyperFusionClassifier, ImageLoader
+    >>> folder, rng = tempfile.TemporaryDirectory(), np.random.default_rng(0)
+    >>> for i in range(20):
+    ...     np.save(os.path.join(folder.name, f"{i}.npy"), rng.normal(size=(8, 8)))
+    >>> X = pd.DataFrame({"scan": [f"{i}.npy" for i in range(20)], "age": rng.normal(70, 8, 20)})
+    >>> loader = ImageLoader(root=folder.name)
+    >>> model = HyperFusionClassifier(image_loader=loader, base_channels=2, max_epochs=2)
+    >>> path = os.path.join(folder.name, "model.skhf")
+    >>> model.fit(X, np.where(X["age"] > 70, "old", "young")).save(path)
+    >>> loaded = load_model(path, image_root=folder.name)
+    >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
+    True
+    >>> folder.cleanup()
     """
+    if image_root is not None:
+        _check_root(image_root)
     with Archive(path, max_bytes) as archive:
         model = _read_json(archive)
         _check_format(model, archive.path)
@@ -149,7 +180,35 @@ def load_model(path, *, trusted=(), max_bytes=8 << 30, **parameters):
             f"load_model got {listing(unused, noun='parameter')}, but the file holds all of that itself, or "
             "knows no such parameter. Use set_params on the loaded estimator to change it."
         )
+    if image_root is not None:
+        _look_for_images_in(image_root, decoder.made)
     return estimator
+
+
+def _check_root(image_root):
+    if not isinstance(image_root, str | os.PathLike):
+        raise TypeError(f"load_model(image_root=...) must be the path of a folder. Got {show(image_root)}.")
+    if not os.path.isdir(os.path.expanduser(image_root)):
+        raise NotADirectoryError(
+            f"load_model(image_root={os.fspath(image_root)!r}): there is no such folder. Give the one where "
+            "relative paths of images start, or leave image_root out."
+        )
+
+
+def _look_for_images_in(image_root, made):
+    """Let the loaders among the objects of a model start relative paths at `image_root`."""
+    readers = [part.image_loader for part in made if isinstance(part, RowEncoder) and part.image_columns]
+    if not all(hasattr(loader, "root") for loader in readers) or not readers:
+        found = f"a {type(readers[0]).__name__}, which has no root" if readers else "nothing, as it has none"
+        raise TypeError(
+            f"load_model got image_root, but the model of the file reads its images by {found}. Leave it out."
+        )
+    for part in made:
+        loader = getattr(part, "image_loader", part)
+        if loader is None:  # left at its default; a fit to come is to read where predictions do
+            part.image_loader = ImageLoader(root=image_root)
+        elif hasattr(loader, "root"):
+            loader.root = image_root
 
 
 def _read_json(archive):

@@ -1,4 +1,6 @@
-"""What a user brings along: a backbone, a transformer, functions."""
+"""What a user brings along: a backbone, a transformer, functions; and what a file holds."""
+
+import zipfile
 
 import numpy as np
 import torch
@@ -28,3 +30,14 @@ class OwnPreprocessor(TransformerMixin, BaseEstimator):
 def halved(images):
     """An augmentation of the user's own."""
     return images / 2
+
+
+def zip_contents(path):
+    """The bytes of every member of a saved model, those inside a skops member too."""
+    with zipfile.ZipFile(path) as archive:
+        contents = [archive.read(name) for name in archive.namelist()]
+        for name in archive.namelist():
+            if name.endswith(".skops"):
+                with archive.open(name) as member, zipfile.ZipFile(member) as inner:
+                    contents += [inner.read(part) for part in inner.namelist()]
+    return contents

@@ -4,14 +4,13 @@ import os
 import pickle
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from saved_parts import SMALL, OwnPreprocessor, halved, small_backbone
+from saved_parts import SMALL, OwnPreprocessor, halved, small_backbone, zip_contents
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -326,13 +325,7 @@ def test_file_holds_no_row_no_path_and_no_id(study, tmp_path):
     X["age"] = X["age"] + 0.123456789
     model = HyperFusionClassifier(image_loader=loader, group_column="subject", **SMALL).fit(X, labels)
     save_model(model, tmp_path / "model")
-    with zipfile.ZipFile(tmp_path / "model") as archive:
-        contents = [archive.read(name) for name in archive.namelist()]
-        for name in archive.namelist():
-            if name.endswith(".skops"):
-                with archive.open(name) as member, zipfile.ZipFile(member) as inner:
-                    contents += [inner.read(part) for part in inner.namelist()]
-    text = b"".join(contents)
+    text = b"".join(zip_contents(tmp_path / "model"))
     assert b"sub-0" not in text
     assert b"private-cache" not in text
     assert str(tmp_path.parent).encode() not in text
