@@ -319,8 +319,7 @@ class BaseHyperFusion(BaseEstimator):
     def _training_settings(self, target, device, random_state):
         """Return how to train for this target; what a network has of its own is to be filled in."""
         return TrainingSettings(
-            loss=target.loss,
-            n_classes=target.n_classes,
+            **{name: getattr(target, name) for name in ("loss", "n_classes", "root_scale")},
             **{name: getattr(self, name) for name in TRAINING_SETTINGS},
             lr_scales={},
             patience=self.n_iter_no_change,
@@ -331,6 +330,7 @@ class BaseHyperFusion(BaseEstimator):
             precision=resolve_precision(self.precision, device),
             seed=random_state.randint(2**31),
             stage="epoch",
+            epochs_from="max_epochs",
             checkpoint=None,
         )
 

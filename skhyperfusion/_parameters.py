@@ -213,7 +213,11 @@ random_state : int, RandomState or None, default=None
     Source of the start, the split, the order of rows, dropout and augmentation. With an int the same
     machine gives the same model, bit for bit.
 verbose : int, default=0
-    Print a line per epoch, and show a bar while images are decoded, when positive."""
+    When positive, a bar on stderr while images are decoded, and a printed line per epoch: losses, learning
+    rate, seconds, the time to go and in all; for one number to be predicted also what the losses are as root
+    mean squared errors in y's own unit ("RMSE of y"; of training under dropout and augmentation). At 0 no
+    line: a fit that will take over a minute gives one `UserWarning` that says how long, and what shortens it.
+    A process is told again where another fit takes half as long again, or two thirds."""
 
 SHARED_ATTRIBUTES = """\
 n_features_in_ : int

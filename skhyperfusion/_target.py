@@ -41,6 +41,7 @@ class Target(ABC):
     loss: str
     n_outputs: int
     n_classes = None
+    root_scale = None  # what the root of the loss is multiplied by, so that it is an error in y's own unit
     needs_outputs = False  # whether it has a `finish`, told what the trained network says of its rows
 
     def __init__(self, owner):
@@ -262,6 +263,11 @@ class ValueTarget(Target):
             varies = (previous.scale == 0) & (np.ptp(values, axis=0) > 0)
             self.mean, self.scale = previous.mean, np.where(varies, 1.0, previous.scale)
         return values
+
+    @property
+    def root_scale(self):
+        """The scale of y, where it is one number that varies; the mean over outputs has no unit."""
+        return float(self.scale[0]) if len(self.scale) == 1 and self.scale[0] > 0 else None
 
     def read(self, y, index, caller):
         """Return the values (n, K)."""

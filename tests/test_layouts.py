@@ -169,6 +169,8 @@ SETTINGS = TrainingSettings(
     seed=0,
     verbose=0,
     stage="epoch",
+    epochs_from="max_epochs",
+    root_scale=None,
     checkpoint=None,
 )
 

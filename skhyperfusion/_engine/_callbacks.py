@@ -3,11 +3,21 @@
 import functools
 import math
 import numbers
+import time
 import warnings
 
 import torch
 from skorch.callbacks import Callback, LRScheduler
 
+from skhyperfusion._engine._duration import (
+    LONG,
+    Pace,
+    announcement,
+    in_words,
+    is_news,
+    root_in_unit,
+    time_to_go,
+)
 from skhyperfusion._wording import kind_of, show
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises before the cosine takes it down
@@ -112,6 +122,58 @@ class BestEpoch(Callback):
         self.state_ = {name: tensor.detach().clone() for name, tensor in net.module_.state_dict().items()}
 
 
+class LongTraining(Callback):
+    """Say once how long a training will take, and what makes it shorter, where that is over a minute.
+
+    As a warning, or as a printed line where lines are printed anyway.
+
+    Parameters
+    ----------
+    n_steps, n_valid_steps : int
+        Steps of an epoch: of training, and of validation after them.
+    advice : str
+        What makes it shorter.
+    verbose : int
+        Print when positive.
+    clock : callable
+        Gives seconds.
+    """
+
+    def __init__(self, n_steps, n_valid_steps, advice, verbose, clock=time.monotonic):
+        self.n_steps = n_steps
+        self.n_valid_steps = n_valid_steps
+        self.advice = advice
+        self.verbose = verbose
+        self.clock = clock
+
+    def on_train_begin(self, net, **kwargs):
+        self._pace = Pace(self.n_steps, self.n_valid_steps, self.clock)
+        self._epochs_left = None  # a checkpoint is read after this
+
+    def on_batch_end(self, net, training, **kwargs):
+        if self._pace is None:
+            return
+        if self._epochs_left is None:
+            self._epochs_left = net.max_epochs - len(net.history) + 1
+        seconds = self._pace.step(training=training, epochs_left=self._epochs_left)
+        if seconds is None:
+            return
+        self._pace = None
+        if seconds > LONG and is_news(seconds):
+            self._say(announcement(seconds, self._epochs_left, stops_early=self.n_valid_steps > 0))
+
+    def _say(self, how_long):
+        if self.verbose > 0:
+            print(f"{how_long} {self.advice}", flush=True)
+            return
+        warnings.warn(
+            f"{how_long} {self.advice} With verbose=1 each epoch tells the time to go. Not to be told: "
+            "warnings.filterwarnings('ignore', message='Training will take').",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 class EpochLog(Callback):
     """Note the learning rate of each epoch, and print a line where asked.
 
@@ -121,16 +183,33 @@ class EpochLog(Callback):
         Print when positive.
     stage : str
         What stands before the number of the epoch.
+    root_scale : float or None
+        What the root of the loss is multiplied by, so that it is an error in y's own unit; None: it is none.
+    clock : callable
+        Gives seconds.
     """
 
-    def __init__(self, verbose, stage="epoch"):
+    def __init__(self, verbose, stage="epoch", root_scale=None, clock=time.monotonic):
         self.verbose = verbose
         self.stage = stage
+        self.root_scale = root_scale
+        self.clock = clock
+
+    def on_train_begin(self, net, **kwargs):
+        self._start = self.clock()
+        self._n_done = 0
 
     def on_epoch_end(self, net, **kwargs):
         net.history.record("lr", net.optimizer_.param_groups[-1]["lr"])
+        seconds = self.clock() - self._start
+        self._n_done += 1
+        if self._n_done == 1:
+            self._first = seconds
         if self.verbose > 0:
-            print(_epoch_line(history_row(net.history[-1]), net.max_epochs, self.stage), flush=True)
+            left = net.max_epochs - len(net.history)
+            rest = time_to_go(seconds, first=self._first, n_done=self._n_done, n_left=left)
+            row = history_row(net.history[-1])
+            print(_epoch_line(row, net.max_epochs, self.stage, self.root_scale, rest), flush=True)
 
 
 def callback_states(callbacks):
@@ -200,10 +279,23 @@ def _is_of_skorch(name, record):
     return name.endswith("_best") and name.removesuffix("_best") in record and isinstance(record[name], bool)
 
 
-def _epoch_line(row, max_epochs, stage):
+def _epoch_line(row, max_epochs, stage, root_scale, rest):
     values = [f"{name} {_short(row[name])}" for name in row if name not in ("epoch", "seconds")]
     epoch = f"{row['epoch']:>{len(str(max_epochs))}}/{max_epochs}"
-    return "  ".join([f"{stage} {epoch}", *values, f"{row['seconds']:.2f} s"])
+    if root_scale is not None:
+        values.append(_errors_in_unit(row, root_scale))
+    return "  ".join([f"{stage} {epoch}", *values, in_words(row["seconds"]), rest])
+
+
+def _errors_in_unit(row, root_scale):
+    """Say what the losses are as root mean squared errors in y's own unit, which has no name here."""
+    train, valid = (row.get(name) for name in ("train_loss", "valid_loss"))
+    errors = [
+        f"{_short(root_in_unit(loss, root_scale))} ({part})"
+        for loss, part in ((train, "train"), (valid, "valid"))
+        if loss is not None
+    ]
+    return f"RMSE of y {', '.join(errors)}"
 
 
 def _short(value):

@@ -42,6 +42,7 @@ def pretrain_embedding(module, dataset, rows, settings, *, n_epochs, n_outputs):
         net_params={},
         compile=False,
         stage="embedding, epoch",
+        epochs_from="pretrain_embedding",
     )
     try:
         trained = train(module.tabular_network(n_outputs), table, settings)

@@ -11,8 +11,9 @@ import torch
 
 from skhyperfusion._engine._allocator import freed_memory_kept
 from skhyperfusion._engine._batches import BatchSampler
-from skhyperfusion._engine._callbacks import BestEpoch, EpochLog, history_row, schedule
+from skhyperfusion._engine._callbacks import BestEpoch, EpochLog, LongTraining, history_row, schedule
 from skhyperfusion._engine._checkpoint import Checkpoint
+from skhyperfusion._engine._duration import what_shortens
 from skhyperfusion._engine._gone_wrong import told_of_memory
 from skhyperfusion._engine._length import usual_epochs
 from skhyperfusion._engine._losses import LOSSES
@@ -73,6 +74,10 @@ class TrainingSettings:
         A line per epoch when positive.
     stage : str
         What a printed line calls an epoch.
+    epochs_from : str
+        Parameter that the number of epochs comes from, for what is said of a long training.
+    root_scale : float or None
+        What the root of the loss is multiplied by, so that it is an error in y's own unit; None: it is none.
     checkpoint : Checkpoint or None
         Where the end of each epoch is kept, and training goes on from.
     """
@@ -96,6 +101,8 @@ class TrainingSettings:
     seed: int
     verbose: int
     stage: str
+    epochs_from: str
+    root_scale: float | None
     checkpoint: Checkpoint | None
 
 
@@ -160,7 +167,8 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
         callbacks=[
             *([] if monitor is None else [("monitor", monitor)]),
             ("best", best),
-            ("log", EpochLog(settings.verbose, settings.stage)),
+            ("log", EpochLog(settings.verbose, settings.stage, settings.root_scale)),
+            ("long", _long_training(module, train_set, valid_set, n_batches, settings)),
             *schedule(settings.lr_schedule, settings.max_epochs * n_batches),
             *settings.callbacks,
         ],
@@ -180,11 +188,29 @@ def train(module, train_set, settings, *, valid_set=None, monitor=None):
     return trained
 
 
-def _batches_per_epoch(n_rows, settings):
+def _batches_per_epoch(n_rows, settings, iterator="iterator_train"):
     net_params = settings.net_params
-    if "iterator_train__batch_sampler" in net_params:
-        return len(net_params["iterator_train__batch_sampler"])
-    return len(BatchSampler(n_rows, net_params.get("iterator_train__batch_size", settings.batch_size)))
+    if f"{iterator}__batch_sampler" in net_params:
+        return len(net_params[f"{iterator}__batch_sampler"])
+    return len(BatchSampler(n_rows, net_params.get(f"{iterator}__batch_size", settings.batch_size)))
+
+
+def _long_training(module, train_set, valid_set, n_batches, settings):
+    """Make what tells of a long training; only images that the network itself reads can be made smaller."""
+    shape = train_set.image_shape
+    reads_images = shape is not None and not module.has_constant_backbone
+    return LongTraining(
+        n_batches,
+        0 if valid_set is None else _batches_per_epoch(len(valid_set), settings, "iterator_valid"),
+        what_shortens(
+            image_shape=shape[1:] if reads_images else None,
+            n_rows=len(train_set),
+            n_epochs=settings.max_epochs,
+            epochs_from=settings.epochs_from,
+            device=settings.device,
+        ),
+        settings.verbose,
+    )
 
 
 def _of_skorch(settings, valid_set):
