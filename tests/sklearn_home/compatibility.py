@@ -25,17 +25,57 @@ MODULES = {
     "test_home_parallel": "Parallel and distributed",
     "test_home_neighbours": "Neighbours",
 }
-INTRODUCTION = """\
+# What the lines shown on the page begin with; test_home_matrix.py runs it, and each of them after it.
+SETUP = """\
+import numpy as np
+import pandas as pd
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import StackingClassifier
+from sklearn.experimental import enable_halving_search_cv
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.inspection import partial_dependence
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skhyperfusion import HyperFusionClassifier
+
+rng = np.random.default_rng(0)
+X = pd.DataFrame(
+    {
+        "photo": list(rng.random((24, 8, 8))),  # or paths
+        "age": np.where(rng.random(24) < 0.15, np.nan, rng.normal(70, 8, 24)),
+        "pressure": rng.normal(16, 3, 24),
+        "side": rng.choice(["left", "right"], 24),
+    }
+)
+y = pd.Series(np.where(X["pressure"] > 16, "ill", "well"))
+weight = np.linspace(0.5, 2, 24)
+model = HyperFusionClassifier(base_channels=2, max_epochs=2, random_state=0).fit(X, y)
+numbers = make_column_transformer((SimpleImputer(), ["age", "pressure"]))
+members = [("numbers", make_pipeline(numbers, LogisticRegression()))]
+prepare = make_column_transformer((SimpleImputer(), ["age", "pressure"]), remainder="passthrough")
+pipeline = Pipeline([("prepare", FunctionTransformer()), ("model", model)])
+"""
+INTRODUCTION = f"""\
 # What works with what
 
 Every row is a test of the suite, run on a table with paths of images, gaps and categories of text; this page
 is written by `python docs/make_matrix.py` from those tests, and a test fails when it is out of date.
 
 - **works**: put the estimator in, as any other.
-- **works with**: with the line shown. `model` is a `HyperFusionClassifier` or `HyperFusionRegressor`, `X` the
-  table, `y` the target.
+- **works with**: with the line shown.
 - **refused**: an error is raised that contains the words shown. Where it is scikit-learn's own error, raised
   before our code is reached, the row says so.
+
+Every line shown runs after these; a test runs them all. (What needs another package, as skrub, also needs its
+`import`; what says "routing on" needs `sklearn.set_config(enable_metadata_routing=True)`.)
+
+```python
+{SETUP}```
 """
 
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from compatibility import MODULES, marked_tests, render, shown_line
+import sklearn
+from compatibility import MODULES, SETUP, marked_tests, render, shown_line
 
 ROOT = Path(__file__).parents[2]
 PROMISED = """
@@ -26,6 +27,7 @@ clone get_params repr pickle warm_start set_params KeyboardInterrupt callbacks
 loky payload GPU dask.distributed accelerate optuna MAPIE imbalanced-learn skrub
 """
 ENTRIES = [(module, *pair) for module in MODULES for pair in marked_tests(module)]
+SHOWN = [(line, entry) for _, function, entry in ENTRIES if (line := shown_line(function))]
 
 
 def test_page_is_what_the_tests_say():
@@ -63,3 +65,16 @@ def test_row_is_borne_by_its_test(function, entry):
 def test_no_two_rows_say_the_same():
     keys = [(module, entry.tool, entry.case) for module, _, entry in ENTRIES]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("line", "entry"), SHOWN, ids=[f"{e.tool} {e.case}" for _, e in SHOWN])
+def test_line_shown_runs_after_the_lines_that_the_page_begins_with(line, entry):
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    assert page.index(SETUP) < page.index(line.replace("|", "\\|"))
+    names = {}
+    exec(SETUP, names)
+    if "skrub." in line:
+        names["skrub"] = pytest.importorskip("skrub")
+    with sklearn.config_context(enable_metadata_routing="routing on" in entry.case):
+        exec(line, names)

@@ -86,7 +86,7 @@ def serial(pictures, search, one_thread):
 def test_search_in_two_processes_finds_the_same_bits_without_oversubscription(pictures, search, serial):
     X, y, _ = pictures
     search.set_params(n_jobs=2)
-    with parallel_config("loky", inner_max_num_threads=1):  # shown
+    with parallel_config("loky", inner_max_num_threads=1):
         search.fit(X, y)
     np.testing.assert_array_equal(scores(search), serial[0])
     assert search.best_params_ == serial[1]
