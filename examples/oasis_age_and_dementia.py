@@ -61,7 +61,7 @@ def methods(spacing=6.0, shape=(27, 32, 27), max_epochs=30, base_channels=8, n_c
 def main(fetched, n_folds=5, **settings):
     """Check the images, compare the methods, return the comparison."""
     X, age = as_table(fetched)
-    print(check_images(X).summary())
+    print(check_images(X))
     folds = KFold(n_folds, shuffle=True, random_state=0)
     comparison = compare_estimators(
         methods(**settings), X, age, cv=folds, scoring="neg_mean_absolute_error", verbose=1

@@ -27,11 +27,27 @@ from skhyperfusion.images._source import threads
 from skhyperfusion.images._voxels._geometry import Grid, check_affine, orient_grid, orient_voxels
 from skhyperfusion.images._voxels._recipe import Recipe, call_reader
 
+# Of the report, in its order.
+_COLUMNS: dict[str, Any] = {
+    "column": object,
+    "path": object,
+    "readable": bool,
+    "shape": object,
+    "n_channels": "Int64",
+    "spacing": object,
+    "orientation": object,
+    "min": float,
+    "max": float,
+    "mean": float,
+    "n_not_finite": "Int64",
+    "flags": object,
+    "kinds": object,
+}
 _FAR_OFF = 2.0  # orders of magnitude between one image's range and that of most
 
 
 class ImageReport(pd.DataFrame):
-    """The table that `check_images` returns: a DataFrame that can summarise itself."""
+    """The table that `check_images` returns: a DataFrame that prints as its own summary."""
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -58,17 +74,25 @@ class ImageReport(pd.DataFrame):
         lines += [f"  ! {kind}: {listing(rows, noun='image')}" for kind, rows in by_flag.items()]
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        return self.summary() if self._is_whole else super().__repr__()
+
     def _repr_html_(self) -> str:
         """Show the summary in a notebook's cell, and below it the images that are flagged."""
-        if not {"flags", "kinds", "readable"} <= set(self.columns):
+        if not self._is_whole:
             return super()._repr_html_()
         flagged = self.loc[self["flags"] != "", ["column", "path", "flags"]]
         rows = flagged._repr_html_() if len(flagged) else ""
         return f"<pre>{html.escape(self.summary())}</pre>{rows}"
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether there still is all that a summary needs: a user may drop columns."""
+        return set(_COLUMNS) <= set(self.columns)
+
     def _usual(self, name: str) -> str:
         counts = Counter(value for value in self[name] if isinstance(value, tuple | str))
-        shown = [f"{_plain(value)} ({n})" for value, n in counts.most_common(4)]
+        shown = [f"{_as_text(value)} ({n})" for value, n in counts.most_common(4)]
         return ", ".join(shown + ["..."] * (len(counts) > 4))
 
 
@@ -126,7 +150,8 @@ def check_images(
         absent or unreadable file; a shape, spacing, orientation or range unlike most; NaN; an empty or
         constant image; the same voxels as another, or their mirror image from left to right; left and right
         perhaps swapped. ``kinds``: the same flags as a list of short names.
-        ``report.summary()`` says it in a few lines.
+        ``report.summary()`` says it in a few lines; that is also what it prints as, and
+        ``report.to_string()`` the rows.
 
     Notes
     -----
@@ -147,7 +172,7 @@ def check_images(
     >>> rng = np.random.default_rng(0)
     >>> scans = [rng.random((8, 8, 8)) for _ in range(4)]
     >>> table = pd.DataFrame({"scan": [*scans, scans[2], np.zeros((8, 8, 8))]})
-    >>> print(check_images(table).summary())
+    >>> check_images(table)
     6 images, 0 not readable, 3 flagged
       shape        8 x 8 x 8 (6)
       range        0 to 0.9995
@@ -294,9 +319,9 @@ def _compare(images: list[_Image]) -> None:
             image.flag("mirror image of another", f"mirror image of {_name(mirrors[0].cell)}")
     for column in dict.fromkeys(image.cell.column for image in good):
         # An array without an affine has no left: which axis of it is X is not known.
-        told = [i for i in good if i.cell.column == column and i.orientation and i.asymmetry is not None]
-        swapped = perhaps_swapped([image.asymmetry for image in told])
-        for image, is_swapped in zip(told, swapped, strict=True):
+        oriented = [i for i in good if i.cell.column == column and i.orientation and i.asymmetry is not None]
+        swapped = perhaps_swapped([image.asymmetry for image in oriented])
+        for image, is_swapped in zip(oriented, swapped, strict=True):
             if is_swapped:
                 image.flag(
                     "left and right perhaps swapped",
@@ -318,7 +343,7 @@ def _flag_unlike(
         swapped = ""
         if name == "orientation" and _is_left_handed(value) != _is_left_handed(usual):
             swapped = ": left and right are swapped in storage"
-        image.flag(f"{name} unlike most", f"{name} {_plain(value)}, most have {_plain(usual)}{swapped}")
+        image.flag(f"{name} unlike most", f"{name} {_as_text(value)}, most have {_as_text(usual)}{swapped}")
 
 
 def _near(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
@@ -338,7 +363,7 @@ def _name(cell: Cell) -> str:
     return f"row {cell.row!r}, column {cell.column!r}"
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return " x ".join(f"{v:.4g}" for v in value) if isinstance(value, tuple) else str(value)
 
 
@@ -359,18 +384,6 @@ def _as_report(images: list[_Image]) -> ImageReport:
         "kinds": [[kind for kind, _ in image.flags] for image in images],
     }
     index = pd.Index([image.cell.row for image in images])
-    report = ImageReport(
-        {name: pd.Series(values, dtype=_DTYPES.get(name, object)) for name, values in columns.items()}
-    )
+    report = ImageReport({name: pd.Series(columns[name], dtype=dtype) for name, dtype in _COLUMNS.items()})
     report.index = index
     return report
-
-
-_DTYPES = {
-    "readable": bool,
-    "n_channels": "Int64",
-    "n_not_finite": "Int64",
-    "min": float,
-    "max": float,
-    "mean": float,
-}

@@ -93,6 +93,16 @@ def test_report_when_voxels_are_odd_flags_them(study, save_nifti):
     assert np.isfinite(report.loc["p0", "mean"])
 
 
+def test_report_when_printed_is_its_summary_while_it_is_whole(study):
+    report = check_images(study)
+    assert str(report) == repr(report) == f"{report}" == report.summary()
+    assert "path" in report.to_string()
+    rows = report[["column", "flags"]]
+    assert repr(rows).splitlines()[0].split() == ["column", "flags"]
+    del report["min"]
+    assert "[7 rows x 12 columns]" in repr(report)
+
+
 def test_report_when_shown_in_a_cell_begins_with_its_summary(study, save_nifti, volume):
     study.loc["p3", "t1"] = save_nifti(0 * volume, "empty.nii")
     report = check_images(study)
