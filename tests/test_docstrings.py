@@ -4,6 +4,7 @@ import inspect
 import pkgutil
 import re
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from sklearn.base import clone
 from test_table_checks import ESTIMATORS, TRANSFORMERS
 
 import skhyperfusion
-from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, survival_target
+from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival, survival_target
+from skhyperfusion._parameters import (
+    DATA_PARAMETERS,
+    MACHINE_PARAMETERS,
+    NETWORK_PARAMETERS,
+    TRAINING_PARAMETERS,
+)
 
 HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)
 
@@ -159,3 +166,38 @@ def test_attributes_of_a_fitted_estimator_are_documented_and_there(name, study):
     assert set(absent) <= optional
     learned = {one for one in vars(estimator) if one.endswith("_") and not one.startswith("_")}
     assert learned - set(listed) == set()
+
+
+# The table of the estimators' page
+
+
+def grouped_parameters():
+    """Return the rows of "Parameters by group": [(group, {parameter: its default in words}), ...]."""
+    text = (Path(__file__).parent.parent / "docs" / "api" / "estimators.rst").read_text(encoding="utf-8")
+    rows = re.findall(r"^   \* - (\w+)\n     - .*?\n     - (.*?)(?=^   \* |^\S)", text, re.M | re.S)
+    entry = re.compile(r"\**(\w+)\**\s``(.*?)``")
+    return [(group, dict(entry.findall(cell))) for group, cell in rows if group != "group"]
+
+
+def test_table_of_parameters_groups_them_as_the_docstring_does():
+    texts = {
+        "data": DATA_PARAMETERS,
+        "network": NETWORK_PARAMETERS,
+        "training": TRAINING_PARAMETERS,
+        "machine": MACHINE_PARAMETERS,
+    }
+    rows = grouped_parameters()
+    groups = dict(rows).keys()
+    assert list(groups) == list(texts)
+    own = {"class_weight", "scale_target", "loss", "n_intervals"}  # of one estimator, in its own docstring
+    for group, text in texts.items():
+        shown = set().union(*(entries for other, entries in rows if other == group))
+        assert shown - own == set(re.findall(r"^(\w+) : ", text, re.MULTILINE))
+
+
+def test_table_of_parameters_has_every_parameter_with_its_default():
+    shown = {name: value for _, entries in grouped_parameters() for name, value in entries.items()}
+    there = {}
+    for estimator in (HyperFusionClassifier, HyperFusionRegressor, HyperFusionSurvival):
+        there |= {name: one.default for name, one in inspect.signature(estimator).parameters.items()}
+    assert {name: eval(value) for name, value in shown.items()} == there
