@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from skhyperfusion._rules import check_names, check_parameters, private_random_s
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._missing import warn_of_codes_as_values
 from skhyperfusion._table._preprocessor import TabularPreprocessor
+from skhyperfusion._typing import PathLike, TableLike
 from skhyperfusion._unused import warn_of_unused_parameters
 from skhyperfusion._wording import listing, show
 from skhyperfusion.images._fingerprint import fingerprint
@@ -66,9 +68,8 @@ class BaseHyperFusion(BaseEstimator):
         fusion = self._effective_fusion(roles, frame.shape[1])
         encoder = self._encoder if self._continues() else self._new_encoder(roles, fusion)
         random_state = private_random_state(self.random_state)
-        rows = hold_out(
-            rows, target.strata(rows.values), self.early_stopping, self.validation_fraction, random_state
-        )
+        strata = target.strata(rows.values)
+        rows = hold_out(rows, strata, self.early_stopping, self.validation_fraction, random_state)
         warn_of_unused_parameters(
             self, fusion,
             holds_out=rows.valid is not None,
@@ -106,7 +107,7 @@ class BaseHyperFusion(BaseEstimator):
         )  # fmt: skip
         return self
 
-    def embed(self, X):
+    def embed(self, X: TableLike) -> np.ndarray:
         """Features that enter the network's last layer.
 
         Parameters
@@ -121,7 +122,7 @@ class BaseHyperFusion(BaseEstimator):
         """
         return self._outputs(X, method="features").mean(axis=1)
 
-    def save(self, path):
+    def save(self, path: PathLike) -> None:
         """Save the fitted estimator to one file, which `skhyperfusion.persistence.load_model` reads.
 
         Parameters
@@ -144,7 +145,7 @@ class BaseHyperFusion(BaseEstimator):
 
         save_model(self, path)
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, nested ones too, as ``image_loader__shape`` and ``tabular_preprocessor__imputer``.
 
         Parameters
@@ -172,7 +173,7 @@ class BaseHyperFusion(BaseEstimator):
         return super().set_params(**params)
 
     @property
-    def module_(self):
+    def module_(self) -> torch.nn.Module:
         """The fitted torch network."""
         try:
             return self.net_.module_

@@ -1,11 +1,14 @@
 """Time to event: what y is, and what follows from a network's outputs."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
 from skhyperfusion._curves import concordance_index, mean_time
 from skhyperfusion._target import Target
+from skhyperfusion._typing import ArrayLike
 from skhyperfusion._wording import LARGEST, did_you_mean, kind_of, listing, show
 
 _WANTED = (
@@ -15,7 +18,7 @@ _WANTED = (
 _MOST_INTERVALS = 30
 
 
-def survival_target(event, time):
+def survival_target(event: ArrayLike, time: ArrayLike) -> np.ndarray:
     """Make the target of `HyperFusionSurvival` from two columns.
 
     Parameters
@@ -40,7 +43,8 @@ def survival_target(event, time):
     >>> survival_target([1, 0], [2.5, 4.0])
     array([( True, 2.5), (False, 4. )], dtype=[('event', '?'), ('time', '<f8')])
     """
-    for name, column in (("event", event), ("time", time)):
+    columns: dict[str, Any] = {"event": event, "time": time}
+    for name, column in columns.items():
         if np.ndim(column) != 1:
             raise ValueError(f"{name} must be a column, of shape (n_samples,). Got {show(column)} instead.")
     if len(event) != len(time):

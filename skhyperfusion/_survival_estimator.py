@@ -1,13 +1,40 @@
 """The third estimator: the time to an event, from the same network as the other two."""
 
+from __future__ import annotations
+
 import functools
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
 
 from skhyperfusion._base import BaseHyperFusion
 from skhyperfusion._parameters import document
 from skhyperfusion._rules import Number, OneOf
 from skhyperfusion._survival import SurvivalTarget
 from skhyperfusion._survival_mixin import SurvivalMixin
+from skhyperfusion._typing import (
+    ArrayLike,
+    Augmentation,
+    Backbone,
+    Columns,
+    Fusion,
+    HyperInit,
+    Names,
+    Optimizer,
+    PathLike,
+    Precision,
+    Schedule,
+    Scorer,
+    Seed,
+    TableLike,
+    Transformer,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from skhyperfusion.images._loader import ImageLoader
 
 
 @functools.partial(
@@ -81,47 +108,47 @@ class HyperFusionSurvival(SurvivalMixin, BaseHyperFusion):
     def __init__(
         self,
         *,
-        image_columns="auto",
-        image_loader=None,
-        tabular_preprocessor="default",
-        group_column=None,
-        augmentation="shift",
-        fusion="hyper",
-        backbone="resnet",
-        base_channels=16,
-        dropout=0.2,
-        external_layers=None,
-        frozen_layers=None,
-        hyper_depth=0,
-        hyper_width=32,
-        embedding_dim=8,
-        shared_embedding=True,
-        hyper_init="principled",
-        hyper_lr_scale="auto",
-        pretrain_embedding=0,
-        max_epochs=100,
-        lr=3e-3,
-        backbone_lr_scale=1.0,
-        batch_size=16,
-        optimizer="adamw",
-        weight_decay=1e-2,
-        lr_schedule="cosine",
-        loss="discrete",
-        n_intervals="auto",
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=15,
-        monitor="loss",
-        callbacks=None,
-        net_params=None,
-        warm_start=False,
-        checkpoint_dir=None,
-        device="auto",
-        precision="auto",
-        compile=False,
-        random_state=None,
-        verbose=0,
-    ):
+        image_columns: Columns | None = "auto",
+        image_loader: ImageLoader | None = None,
+        tabular_preprocessor: Literal["default", "passthrough"] | Transformer = "default",
+        group_column: str | int | None = None,
+        augmentation: Augmentation = "shift",
+        fusion: Fusion = "hyper",
+        backbone: Backbone = "resnet",
+        base_channels: int = 16,
+        dropout: float | Sequence[float] = 0.2,
+        external_layers: Names = None,
+        frozen_layers: Names = None,
+        hyper_depth: int = 0,
+        hyper_width: int = 32,
+        embedding_dim: int = 8,
+        shared_embedding: bool = True,
+        hyper_init: HyperInit = "principled",
+        hyper_lr_scale: Literal["auto"] | float = "auto",
+        pretrain_embedding: int = 0,
+        max_epochs: int | Literal["auto"] = 100,
+        lr: float = 3e-3,
+        backbone_lr_scale: float = 1.0,
+        batch_size: int = 16,
+        optimizer: Optimizer = "adamw",
+        weight_decay: float = 1e-2,
+        lr_schedule: Schedule = "cosine",
+        loss: Literal["discrete", "cox"] = "discrete",
+        n_intervals: int | Literal["auto"] = "auto",
+        early_stopping: Literal["auto"] | bool = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 15,
+        monitor: Scorer = "loss",
+        callbacks: Sequence[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        warm_start: bool = False,
+        checkpoint_dir: PathLike | None = None,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
+        compile: bool = False,
+        random_state: Seed = None,
+        verbose: int = 0,
+    ) -> None:
         self.image_columns = image_columns
         self.image_loader = image_loader
         self.tabular_preprocessor = tabular_preprocessor
@@ -163,7 +190,13 @@ class HyperFusionSurvival(SurvivalMixin, BaseHyperFusion):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: TableLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Fit the preprocessor, the hypernetwork and the network that reads the image.
 
         Parameters
@@ -192,7 +225,7 @@ class HyperFusionSurvival(SurvivalMixin, BaseHyperFusion):
         """
         return self._fit(X, y, sample_weight, groups)
 
-    def predict(self, X):
+    def predict(self, X: TableLike) -> np.ndarray:
         """Predict the risk: the higher, the sooner the event.
 
         Parameters

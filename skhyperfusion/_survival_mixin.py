@@ -7,16 +7,21 @@ import numpy as np
 from skhyperfusion._curves import SurvivalCurve, concordance_index
 from skhyperfusion._meta import row_names
 from skhyperfusion._survival import check_survival
+from skhyperfusion._typing import ArrayLike, TableLike
 
 
 class SurvivalMixin(ABC):
     """Curves and concordance of an estimator that knows survival at its ``unique_times_``."""
 
     @abstractmethod
+    def predict(self, X: TableLike) -> np.ndarray:
+        """Return the risk of each row."""
+
+    @abstractmethod
     def _survival(self, X):
         """Return the survival at ``unique_times_`` (n, n_times), and how it goes on between them."""
 
-    def predict_survival_function(self, X, return_array=False):
+    def predict_survival_function(self, X: TableLike, return_array: bool = False) -> np.ndarray:
         """Predict the probability to have had no event, over time.
 
         Parameters
@@ -36,7 +41,7 @@ class SurvivalMixin(ABC):
         survival, rule = self._survival(X)
         return survival if return_array else self._curves(survival, 1.0, rule)
 
-    def predict_cumulative_hazard_function(self, X, return_array=False):
+    def predict_cumulative_hazard_function(self, X: TableLike, return_array: bool = False) -> np.ndarray:
         """Predict the cumulative hazard over time, minus the logarithm of the survival.
 
         Parameters
@@ -55,7 +60,7 @@ class SurvivalMixin(ABC):
         hazard = -np.log(survival)
         return hazard if return_array else self._curves(hazard, 0.0, rule)
 
-    def score(self, X, y):
+    def score(self, X: TableLike, y: ArrayLike) -> float:
         """Return Harrell's concordance of the predicted risks.
 
         Parameters

@@ -15,6 +15,7 @@ def main():
     assert Path(skhyperfusion.__file__).parents[1] != Path(__file__).parents[1], (
         "the source tree was imported"
     )
+    assert Path(skhyperfusion.__file__).with_name("py.typed").is_file()
     with tempfile.TemporaryDirectory() as folder:
         cohort = make_brain_cohort(24, shape=(8, 8, 8), directory=folder, random_state=0)
         model = HyperFusionClassifier(base_channels=2, max_epochs=1, random_state=0).fit(

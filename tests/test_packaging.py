@@ -75,6 +75,12 @@ def test_version_stands_in_one_place_and_the_citation_agrees():
     assert re.search(r"^version: (\S+)$", citation, re.MULTILINE)[1] == skhyperfusion.__version__
 
 
+def test_wheel_is_told_to_carry_the_mark_by_which_type_checkers_read_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "py.typed" in project["tool"]["setuptools"]["package-data"]["skhyperfusion"]
+    assert (ROOT / "skhyperfusion" / "py.typed").is_file()
+
+
 def test_source_distribution_is_told_to_hold_what_a_packager_needs():
     manifest = (ROOT / "MANIFEST.in").read_text(encoding="utf-8")
     for name in ["benchmarks", "docs", "examples", "tests", ".ci"]:

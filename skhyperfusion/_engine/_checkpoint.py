@@ -14,7 +14,7 @@ from skhyperfusion._wording import show
 try:
     import fcntl
 except ImportError:  # not on Windows: there, one process at a time may train in a folder
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _PRIVATE = 0o600
 _MOST_TOLD = 5  # differences

@@ -4,9 +4,10 @@ from sklearn.compose import ColumnTransformer, make_column_transformer
 
 from skhyperfusion._rules import HasMethods, check_argument
 from skhyperfusion._table._frames import as_frame
+from skhyperfusion._typing import Transformer
 
 
-def impute_table(imputer) -> ColumnTransformer:
+def impute_table(imputer: Transformer) -> ColumnTransformer:
     """Make a transformer that fills the gaps of a table's numbers, and leaves images and text alone.
 
     An imputer alone refuses a table with paths or text in it. The estimators impute by themselves; this is

@@ -1,56 +1,36 @@
 """TabularPreprocessor: a table with gaps, categories and images as numbers beside untouched images."""
 
+from typing import Any, Literal, Self
+
 import numpy as np
 import pandas as pd
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skhyperfusion._rules import (
-    AnyOf,
-    Boolean,
-    DictOf,
-    HasMethods,
-    InstanceOf,
-    Nothing,
-    Number,
-    OneOf,
-    SequenceOf,
-    check_parameters,
-)
+from skhyperfusion._rules import check_parameters
 from skhyperfusion._table._branches import encoded_names, make_branches
 from skhyperfusion._table._cells import row_name
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._imputation import choose_imputer, refuse_gaps
 from skhyperfusion._table._leaks import tell_ids, tell_leaks
 from skhyperfusion._table._missing import check_missing_names
-from skhyperfusion._table._odd import OddRule, OddTeller
+from skhyperfusion._table._odd import OddTeller
 from skhyperfusion._table._output import as_asked, distinct
+from skhyperfusion._table._preprocessor_rules import PARAMETER_RULES
 from skhyperfusion._table._schema import TableSchema
 from skhyperfusion._table._seen import SeenValues
 from skhyperfusion._table._telling import nothing_left, telling_columns
-
-_CELL = AnyOf(InstanceOf(str), Number(float))
-_RULES = {
-    "image_columns": [
-        OneOf("auto"),
-        InstanceOf(str),
-        Number(int),
-        SequenceOf(AnyOf(InstanceOf(str), Number(int)), empty=True),
-        Nothing(),
-    ],
-    "images": [OneOf("passthrough", "drop")],
-    "imputer": [
-        OneOf("iterative", "median", "knn"),
-        HasMethods("fit", "transform", noun="an imputer"),
-        Nothing(),
-    ],
-    "add_indicator": [Boolean()],
-    "scaler": [OneOf("standard"), HasMethods("fit", "transform", noun="a transformer"), Nothing()],
-    "max_categories": [Number(int, 2), Nothing()],
-    "missing_values": [SequenceOf(_CELL, empty=True), DictOf(SequenceOf(_CELL))],
-    "on_odd": [OddRule()],
-}
+from skhyperfusion._typing import (
+    ArrayLike,
+    Columns,
+    Imputer,
+    MissingValues,
+    OnOdd,
+    TableLike,
+    Transformed,
+    Transformer,
+)
 
 
 class TabularPreprocessor(TransformerMixin, BaseEstimator):
@@ -147,15 +127,15 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        image_columns="auto",
-        images="passthrough",
-        imputer="iterative",
-        add_indicator=True,
-        scaler="standard",
-        max_categories=20,
-        missing_values=(),
-        on_odd="warn",
-    ):
+        image_columns: Columns | None = "auto",
+        images: Literal["passthrough", "drop"] = "passthrough",
+        imputer: Imputer = "iterative",
+        add_indicator: bool = True,
+        scaler: Literal["standard"] | Transformer | None = "standard",
+        max_categories: int | None = 20,
+        missing_values: MissingValues = (),
+        on_odd: OnOdd = "warn",
+    ) -> None:
         self.image_columns = image_columns
         self.images = images
         self.imputer = imputer
@@ -165,7 +145,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         self.missing_values = missing_values
         self.on_odd = on_odd
 
-    def fit(self, X, y=None):
+    def fit(self, X: TableLike, y: Any = None) -> Self:
         """Learn medians, categories and all else from the rows of X.
 
         Parameters
@@ -179,11 +159,13 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         -------
         self : TabularPreprocessor
         """
-        check_parameters(self, _RULES)
+        check_parameters(self, PARAMETER_RULES)
         self._learn(check_table(self, X, reset=True), slice(None))
         return self
 
-    def fit_rows(self, frame, rows, *, target=None, groups=None):
+    def fit_rows(
+        self, frame: pd.DataFrame, rows: np.ndarray, *, target: Any = None, groups: Any = None
+    ) -> Transformed:
         """Fit on some rows of a table, as the estimators do, and encode all: what it reads, it reads once.
 
         What a column is, is settled from every row, so that it does not depend on which ones are held out;
@@ -205,7 +187,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         ndarray or DataFrame of shape (n_samples, n_features_out)
             As `transform` gives it.
         """
-        check_parameters(self, _RULES)
+        check_parameters(self, PARAMETER_RULES)
         validate_data(self, frame, reset=True, skip_check_array=True)
         table = self._learn(frame, rows)
         if target is not None:
@@ -218,7 +200,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
             )
         return self._hand_out(self._encode(table[self._inputs]), frame)
 
-    def transform_rows(self, frame):
+    def transform_rows(self, frame: pd.DataFrame) -> Transformed:
         """Encode a table that an estimator has checked, as `transform` does.
 
         Parameters
@@ -236,7 +218,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         self._seen.tell(table, teller)
         return self._hand_out(self._encode(table), frame)
 
-    def transform(self, X):
+    def transform(self, X: TableLike) -> Transformed:
         """Encode the rows of X.
 
         Parameters
@@ -252,7 +234,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self.transform_rows(check_table(self, X, reset=False))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns that `transform` gives.
 
         Parameters

@@ -8,7 +8,7 @@ from skhyperfusion._wording import listing
 from skhyperfusion.backbones._weights import read_state
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_told = set()  # reports of weights that did not fit, each of which is told once
+_told: set[str] = set()  # reports of weights that did not fit, each of which is told once
 
 
 class Backbone:

@@ -16,7 +16,7 @@ FEATURES = {
 }
 HEIGHT = {"M": 177.0, "F": 164.0}  # cm, at the mean age
 HEIGHT_SD, EDUCATION_MEAN, EDUCATION_SD = 6.5, 14.5, 2.5
-PAPER_RATES = {}  # its table is the sex, complete
+PAPER_RATES: dict[str, float] = {}  # its table is the sex, complete
 
 
 def draw(n, *, rng, interaction, informative, noise):

@@ -18,14 +18,23 @@ from skhyperfusion._meta import (
     score_rows,
     take_over_tags,
 )
-from skhyperfusion._rules import Boolean, Callable, HasMethods, InstanceOf, Nothing, Number, check_parameters
+from skhyperfusion._rules import (
+    Boolean,
+    Callable,
+    HasMethods,
+    InstanceOf,
+    Nothing,
+    Number,
+    Rule,
+    check_parameters,
+)
 from skhyperfusion._sklearn_private import check_weights
 
 
 class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
     """Everything but how targets are checked and predictions combined."""
 
-    _own_rules: ClassVar = {}
+    _own_rules: ClassVar[dict[str, list[Rule]]] = {}
 
     @abstractmethod
     def __init__(self, estimator, *, cv, n_best, scoring, n_jobs, verbose):

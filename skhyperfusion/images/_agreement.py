@@ -24,6 +24,7 @@ def most_common_spec(plans: Sequence[Plan], n_columns: int, intensity: str) -> I
     alike = [p for p in plans if (p.n_channels, p.n_views, p.shape) == usual]
     spacings = Counter(p.spacing for p in alike if p.spacing is not None).most_common(1)
     orientations = Counter(p.orientation for p in alike if p.orientation is not None).most_common(1)
+    assert usual[2] is not None  # images are decoded where only that tells their shape
     return ImageSpec(
         shape=usual[2],
         n_channels=usual[0] * n_columns,

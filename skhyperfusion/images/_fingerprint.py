@@ -139,7 +139,7 @@ class _Walk:
         self._open.pop()
         return value.__name__, parts
 
-    def _module(self, value: types.ModuleType) -> tuple[str, str]:
+    def _module(self, value: types.ModuleType) -> tuple[str, str, str]:
         if not _is_installed(value.__name__):  # handed about as a value: what it is asked for is not known
             raise _UnknownStateError(value.__name__)
         return _named(value.__name__, "")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from numbers import Real
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from skhyperfusion._rules import Callable, InstanceOf, Nothing, Number, OneOf, SequenceOf, check_parameters
+from skhyperfusion._typing import Crop, Intensity, PathLike
 from skhyperfusion._wording import listing
 from skhyperfusion.images._agreement import mismatches, most_common_spec, warn_of_cut
 from skhyperfusion.images._cache._disk import DiskCache
@@ -17,6 +21,7 @@ from skhyperfusion.images._cache._memory import memory_share
 from skhyperfusion.images._cache._store import Store
 from skhyperfusion.images._image_cells import collect_bad, pixel_cells, raise_bad, read_cells
 from skhyperfusion.images._source import ImageSource, threads
+from skhyperfusion.images._spec import ImageSpec
 from skhyperfusion.images._voxels._intensity import check_intensity, intensity_name
 from skhyperfusion.images._voxels._recipe import Recipe
 
@@ -58,7 +63,7 @@ class ImageLoader(BaseEstimator):
     spacing : float or tuple of float, default=None
         Size of a voxel in mm, along each axis after turning. None: as stored. Without `shape`, the images of
         a fit must have one field of view; those of a prediction are cut, or filled with zeros, to it.
-    orientation : str, default="RAS"
+    orientation : str or None, default="RAS"
         The axes' directions, for volumes with an affine (files and nibabel images): "RAS" runs to the
         right, to anterior, to superior. The closest of the 48 is taken, oblique scans are not rotated.
         None: as stored, and then all must agree.
@@ -108,19 +113,19 @@ class ImageLoader(BaseEstimator):
     def __init__(
         self,
         *,
-        shape=None,
-        spacing=None,
-        orientation="RAS",
-        crop=None,
-        bilateral=None,
-        intensity="zscore",
-        channels="auto",
-        root=None,
-        missing="raise",
-        memory="auto",
-        cache_dir=None,
-        max_voxels=512**3,
-    ):
+        shape: Sequence[int] | None = None,
+        spacing: float | Sequence[float] | None = None,
+        orientation: str | None = "RAS",
+        crop: Crop = None,
+        bilateral: int | None = None,
+        intensity: Intensity = "zscore",
+        channels: Literal["auto", "grey", "rgb"] | int = "auto",
+        root: PathLike | None = None,
+        missing: Literal["raise", "zeros"] = "raise",
+        memory: Literal["auto"] | int = "auto",
+        cache_dir: PathLike | None = None,
+        max_voxels: int = 512**3,
+    ) -> None:
         self.shape = shape
         self.spacing = spacing
         self.orientation = orientation
@@ -134,7 +139,9 @@ class ImageLoader(BaseEstimator):
         self.cache_dir = cache_dir
         self.max_voxels = max_voxels
 
-    def open(self, cells, *, spec=None, pixels=False, verbose=0):
+    def open(
+        self, cells: pd.DataFrame, *, spec: ImageSpec | None = None, pixels: bool = False, verbose: int = 0
+    ) -> ImageSource:
         """Check every image's header, and return the source of the images.
 
         Parameters
@@ -168,7 +175,7 @@ class ImageLoader(BaseEstimator):
         plans = self._plan(store, found, spec is None, verbose)
         n_columns = len(rows[0]) if rows else 1
         fitted = spec is not None
-        if not fitted:
+        if spec is None:
             spec = most_common_spec(plans, n_columns, intensity_name(self.intensity))
         raise_bad(mismatches(found, plans, spec, n_columns, fitted=fitted))
         warn_of_cut(found, plans)

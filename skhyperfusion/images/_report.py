@@ -7,7 +7,7 @@ import html
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,11 @@ import pandas as pd
 
 from skhyperfusion._table._columns import resolve_columns
 from skhyperfusion._table._frames import as_frame
+from skhyperfusion._typing import Columns, PathLike, TableLike
 from skhyperfusion._wording import listing
 from skhyperfusion.images._agreement import SPACING_TOLERANCE
 from skhyperfusion.images._asymmetry import asymmetry, perhaps_swapped
-from skhyperfusion.images._formats._raw import BadImage, as_raw_image
+from skhyperfusion.images._formats._raw import BadImage, RawImage, as_raw_image
 from skhyperfusion.images._formats._readers import find_reader
 from skhyperfusion.images._image_cells import Cell, check_cell, read_cells
 from skhyperfusion.images._loader import ImageLoader
@@ -120,7 +121,13 @@ class _Image:
 
 
 def check_images(
-    X, *, image_columns="auto", image_loader=None, decode=True, n_threads=None, verbose=0
+    X: TableLike | Sequence[PathLike],
+    *,
+    image_columns: Columns = "auto",
+    image_loader: ImageLoader | None = None,
+    decode: bool = True,
+    n_threads: int | None = None,
+    verbose: int = 0,
 ) -> ImageReport:
     """Look at every image of a table, and flag what is odd.
 
@@ -233,7 +240,7 @@ def _look(cell: Cell, recipe: Recipe, *, decode: bool) -> _Image:
     try:
         check_cell(cell.value)
         stored = recipe.stored_header(cell.value)
-        raw = None
+        raw: RawImage | None = None
         if decode or stored is None:
             raw = call_reader(
                 lambda v: as_raw_image(find_reader(v).read(v) if isinstance(v, str) else v), cell.value
@@ -252,7 +259,7 @@ def _look(cell: Cell, recipe: Recipe, *, decode: bool) -> _Image:
         ornt, grid = orient_grid(grid, "RAS")
     found.shape = grid.shape
     found.spacing = None if grid.spacing is None else tuple(round(s, 4) for s in grid.spacing)
-    if decode:
+    if raw is not None and decode:
         voxels = recipe.channels_first(raw)
         _measure(found, voxels if ornt is None else orient_voxels(voxels, ornt))
     elif isinstance(cell.value, str):
@@ -320,7 +327,7 @@ def _compare(images: list[_Image]) -> None:
     for column in dict.fromkeys(image.cell.column for image in good):
         # An array without an affine has no left: which axis of it is X is not known.
         oriented = [i for i in good if i.cell.column == column and i.orientation and i.asymmetry is not None]
-        swapped = perhaps_swapped([image.asymmetry for image in oriented])
+        swapped = perhaps_swapped([image.asymmetry for image in oriented if image.asymmetry is not None])
         for image, is_swapped in zip(oriented, swapped, strict=True):
             if is_swapped:
                 image.flag(

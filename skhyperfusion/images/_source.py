@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -130,14 +131,13 @@ class ImageSource:
         -------
         ndarray of shape (n, ...), float32
         """
+
+        def made(row: int) -> np.ndarray:
+            return make(self.read([row], n_threads=1)[0])
+
         return np.stack(
             [
-                derived(
-                    self._store,
-                    [cell.value for cell in row],
-                    name,
-                    lambda i=i: make(self.read([i], n_threads=1)[0]),
-                )
+                derived(self._store, [cell.value for cell in row], name, functools.partial(made, i))
                 for i, row in enumerate(self._rows)
             ]
         )

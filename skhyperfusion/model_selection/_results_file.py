@@ -13,7 +13,7 @@ from skhyperfusion.model_selection._named_files import roots_of, states_of_files
 try:
     import fcntl
 except ImportError:  # not on Windows: there, one process at a time may write to a file of results
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 def describe(value):

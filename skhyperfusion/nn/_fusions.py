@@ -53,7 +53,7 @@ class MultiplyFusion(ConcatFusion):
 class FilmFusion(Fusion):
     """The table scales and shifts the channels of the last block's map."""
 
-    modulation = FiLM
+    modulation: type[nn.Module] = FiLM
 
     def __init__(self, setting):
         super().__init__(setting)

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+from collections.abc import Callable
 
 import safetensors.numpy
 from safetensors import SafetensorError
@@ -20,7 +21,8 @@ from skhyperfusion.persistence._registry import MissingParameterError, name_of, 
 #: What a name in a file means belongs to the format: who changes a named network or an attribute raises the
 #: number.
 FORMAT = 1
-_MIGRATIONS = {}  # format -> function of the JSON that gives the JSON of the next format
+# Format -> what turns its JSON into that of the next one, in place.
+_MIGRATIONS: dict[int, Callable[[dict], None]] = {}
 
 
 def save_model(estimator, path, *, card=None):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skhyperfusion.images._cache._disk import DERIVED
+from skhyperfusion.images._cache._disk import DERIVED, DiskCache
 from skhyperfusion.images._cache._memory import CACHE
 from skhyperfusion.images._cache._store import Store
 from skhyperfusion.images._formats._raw import RawHeader
@@ -40,7 +40,7 @@ def derived(
     with CACHE.claim(key):
         kept = CACHE.get(key)
         if kept is None:
-            kept = _made(make) if store.disk is None else _by_way_of_disk(store, key, make)
+            kept = _made(make) if store.disk is None else _by_way_of_disk(store.disk, key, make)
             CACHE.put(key, kept, store.memory)
     return kept.image
 
@@ -50,13 +50,13 @@ def _made(make: Callable[[], np.ndarray]) -> Decoded:
     return Decoded(array, RawHeader(array.shape, None, "array"), False)
 
 
-def _by_way_of_disk(store: Store, key: str, make: Callable[[], np.ndarray]) -> Decoded:
-    kept = store.disk.load(key)
+def _by_way_of_disk(disk: DiskCache, key: str, make: Callable[[], np.ndarray]) -> Decoded:
+    kept = disk.load(key)
     if kept is None:
-        with store.disk.claim(key):  # while images are read, each under a claim of its own
-            kept = store.disk.load(key)  # another process may have been faster
+        with disk.claim(key):  # while images are read, each under a claim of its own
+            kept = disk.load(key)  # another process may have been faster
             if kept is None:
                 kept = _made(make)
-                store.disk.save(key, kept)
+                disk.save(key, kept)
                 return kept
     return replace(kept, image=np.array(kept.image))  # it is small, and its file may go

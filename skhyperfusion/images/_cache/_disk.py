@@ -23,7 +23,7 @@ from skhyperfusion.images._voxels._recipe import Decoded
 try:
     import fcntl
 except ImportError:  # not on Windows: two processes may then decode the same image, and both are right
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 # Everything lies in a folder of this name inside `cache_dir`: nothing else is made private, or deleted.
 FOLDER = "skhyperfusion-images-1"
@@ -220,7 +220,7 @@ def _write(file, decoded: Decoded) -> None:
     np.lib.format.write_array(file, image, allow_pickle=False)
     affine = None if stored.affine is None else stored.affine.tolist()
     words = {"shape": stored.shape, "affine": affine, "kind": stored.kind, "is_empty": decoded.is_empty}
-    text = json.dumps(words | {"crc32": zlib.crc32(image)}).encode()
+    text = json.dumps(words | {"crc32": zlib.crc32(image.data)}).encode()
     file.write(text + _TAIL.pack(len(text), _MAGIC))
 
 
@@ -242,7 +242,7 @@ def _read(path: str) -> Decoded:
         words = json.loads(file.read(length))
         image = np.memmap(file, dtype, "r", start, shape)
     if path not in _sound:  # once in a process: a machine that loses its power writes blocks in any order
-        if zlib.crc32(np.ascontiguousarray(image)) != words["crc32"]:
+        if zlib.crc32(np.ascontiguousarray(image).data) != words["crc32"]:
             raise ValueError("another check sum")
         _sound.add(path)
     affine = None if words["affine"] is None else np.array(words["affine"], dtype=float)

@@ -72,7 +72,9 @@ class Store:
     def header(self, value: Any) -> RawHeader:
         """Return the stored header; a file whose reader has none is decoded, and kept."""
         if not isinstance(value, str):
-            return self.recipe.stored_header(value)
+            stored = self.recipe.stored_header(value)
+            assert stored is not None  # only a file may have to be decoded for it
+            return stored
         identity, token = self._identity(value), self._token(value)  # what is not there has no format
         stored = CACHE.header(f"{token} {identity}", lambda: self._first_header(value))
         return self.recipe.check_size(stored)  # a loader with a higher limit may have left it in the cache
@@ -83,8 +85,9 @@ class Store:
             return None
         try:
             plan = CACHE.known_header(self._plan_key(value, self.recipe))
-            if plan is not None and self._is_cut(plan):
-                plan = CACHE.known_header(self._plan_key(value, self._windowed))
+            windowed = None if plan is None else self._cutting(plan)
+            if windowed is not None:
+                plan = CACHE.known_header(self._plan_key(value, windowed))
         except BadImage:  # whoever plans it will say so
             return None
         return plan
@@ -92,7 +95,8 @@ class Store:
     def plan(self, value: Any, *, decode: bool) -> Plan:
         """Return what the image will be; with `decode` its shape is known even if `crop` looks at voxels."""
         plan = self._plan_by(self.recipe, value, decode)
-        return self._plan_by(self._windowed, value, decode, plan.shape) if self._is_cut(plan) else plan
+        windowed = self._cutting(plan)
+        return plan if windowed is None else self._plan_by(windowed, value, decode, plan.shape)
 
     def _plan_by(
         self, recipe: Recipe, value: Any, decode: bool, uncut: tuple[int, ...] | None = None
@@ -109,12 +113,13 @@ class Store:
             CACHE.put_header(key, plan)
         return plan
 
-    def _is_cut(self, plan: Plan) -> bool:
-        """Tell whether an image is cut or filled to what a model was fitted on."""
-        if self._windowed is None:
-            return False
+    def _cutting(self, plan: Plan) -> Recipe | None:
+        """Return what cuts or fills an image to what a model was fitted on, or None."""
+        if self._windowed is None or plan.shape is None:
+            return self._windowed
         window = self._windowed.window
-        return plan.shape is None or (plan.shape != window and len(plan.shape) == len(window))
+        assert window is not None
+        return self._windowed if plan.shape != window and len(plan.shape) == len(window) else None
 
     def image(self, value: Any) -> Decoded:
         """Return one image (V, C, *S), not to be written to."""

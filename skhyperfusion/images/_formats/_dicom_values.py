@@ -176,9 +176,9 @@ def _rescale(dataset: Any, i: int) -> tuple[float, float, bool]:
     """Return slope and intercept of a frame, and whether what they give has a unit."""
     item = group(dataset, i, "PixelValueTransformationSequence")
     holder = dataset if item is None else item
-    slope, intercept = (numbers(holder, name, 1) for name in ("RescaleSlope", "RescaleIntercept"))
-    slope = 1.0 if slope is None else float(slope[0])
-    intercept = 0.0 if intercept is None else float(intercept[0])
+    slopes, intercepts = (numbers(holder, name, 1) for name in ("RescaleSlope", "RescaleIntercept"))
+    slope = 1.0 if slopes is None else float(slopes[0])
+    intercept = 0.0 if intercepts is None else float(intercepts[0])
     # Slope 1 and intercept 0 change nothing; a type beside them still says what the values are (HU, say).
     kind = str(holder.get("RescaleType") or "").strip()
     has_unit = kind != "US" and (kind != "" or (slope, intercept) != (1, 0))

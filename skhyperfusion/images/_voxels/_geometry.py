@@ -131,6 +131,7 @@ def resample_to_shape(grid: Grid, shape: Sequence[int]) -> Resampling:
 
 def resample_to_spacing(grid: Grid, spacing: Sequence[float]) -> Resampling:
     """Take voxels of `spacing` mm over the field of view, around the same centre."""
+    assert grid.spacing is not None  # the recipe refuses what does not tell it
     scale = tuple(new / old for new, old in zip(spacing, grid.spacing, strict=True))
     shape = tuple(max(1, round(n / s)) for n, s in zip(grid.shape, scale, strict=True))
     start = tuple((n - 1) / 2 - s * (m - 1) / 2 for n, s, m in zip(grid.shape, scale, shape, strict=True))

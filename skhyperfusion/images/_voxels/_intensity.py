@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
+from skhyperfusion._typing import Intensity
 from skhyperfusion._wording import did_you_mean
 from skhyperfusion.images._formats._raw import BadImage
-
-Rule = str | tuple[float, float] | Callable[[np.ndarray], np.ndarray] | None
 
 RULES = ("zscore", "minmax", "percentile")
 PERCENTILES = (1.0, 99.0)
 
 
-def check_intensity(rule: object) -> None:
+def check_intensity(rule: Any) -> None:
     """Refuse what is no rule, naming the nearest."""
     pair = isinstance(rule, tuple | list) and len(rule) == 2
     if (
@@ -34,14 +34,14 @@ def check_intensity(rule: object) -> None:
     )
 
 
-def intensity_name(rule: Rule) -> str:
+def intensity_name(rule: Intensity) -> str:
     """Return how `ImageSpec` calls the rule."""
     if callable(rule):
         return getattr(rule, "__qualname__", type(rule).__qualname__)
     return str(tuple(rule)) if isinstance(rule, tuple | list) else str(rule)
 
 
-def apply_intensity(voxels: np.ndarray, rule: Rule) -> np.ndarray:
+def apply_intensity(voxels: np.ndarray, rule: Intensity) -> np.ndarray:
     """Apply `rule` to one image (C, *S), float32; see `ImageLoader` for the rules."""
     if rule is None:
         return voxels
@@ -51,13 +51,13 @@ def apply_intensity(voxels: np.ndarray, rule: Rule) -> np.ndarray:
         return _zscore(voxels)
     if rule == "minmax":
         return _scale(voxels, float(voxels.min()), float(voxels.max()))
-    percentiles = PERCENTILES if rule == "percentile" else rule
+    percentiles = PERCENTILES if isinstance(rule, str) else rule
     filled = voxels[:, (voxels != 0).any(axis=0)]
     low, high = np.percentile(filled if filled.size else voxels, percentiles)
     return np.clip(_scale(voxels, float(low), float(high)), 0, 1)
 
 
-def call_users(function: Callable, voxels: np.ndarray, parameter: str) -> object:
+def call_users(function: Callable, voxels: np.ndarray, parameter: str) -> Any:
     """Call a user's function on a copy, so that it may change what it is given."""
     try:
         return function(voxels.copy())

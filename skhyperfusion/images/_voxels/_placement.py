@@ -80,7 +80,7 @@ def placements(recipe: Recipe, value: Any) -> tuple[list[Placement], np.ndarray,
     if resampling is not None:
         weights = _then(weights, _resampled(grid, resampling))
         voxels = geometry.resample_voxels(voxels, resampling)
-    views = []
+    views: list[list[Any]] = []
     for box in recipe.boxes(voxels, resampled):
         view, cropped = weights, resampled
         if box is not None:

@@ -281,7 +281,7 @@ class Recipe:
                 f"does not tell the size of its voxels, and spacing={self.spacing} needs it. Pass "
                 "ImageLoader(shape=...) instead, or save the image as NIfTI."
             )
-        spacing = self.spacing
+        spacing: Any = self.spacing
         if np.ndim(spacing) == 0:
             spacing = (float(spacing),) * len(grid.shape)
         if len(spacing) != len(grid.shape):
@@ -299,7 +299,7 @@ class Recipe:
 
     def shaped(self, grid: Grid) -> tuple[geometry.Resampling | tuple[int, ...] | None, Grid]:
         """Return how `shape` is reached, and the grid: a resampling, the shape of a window, or None."""
-        shape = self.shape if self.window is None else self._windowed(grid.shape)
+        shape = self.shape if self.window is None else self._windowed(grid.shape, self.window)
         if shape is None or shape == grid.shape:
             return None, grid
         if self.spacing is not None:
@@ -307,15 +307,15 @@ class Recipe:
         resampling = geometry.resample_to_shape(grid, shape)
         return resampling, resampling.grid(grid)
 
-    def _windowed(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def _windowed(self, shape: tuple[int, ...], window: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape before it is halved that gives `window` after it."""
-        if len(shape) != len(self.window):
+        if len(shape) != len(window):
             return shape  # another image altogether, which is refused later
         axis = self.bilateral
         if axis is None or not 0 <= axis < len(shape):
-            return self.window
-        whole = shape[axis] if (shape[axis] + 1) // 2 == self.window[axis] else 2 * self.window[axis]
-        return (*self.window[:axis], whole, *self.window[axis + 1 :])
+            return window
+        whole = shape[axis] if (shape[axis] + 1) // 2 == window[axis] else 2 * window[axis]
+        return (*window[:axis], whole, *window[axis + 1 :])
 
     def boxes(self, voxels: np.ndarray, grid: Grid) -> list[geometry.Box | None]:
         """Return the box of each view; None for the whole image."""
@@ -340,7 +340,7 @@ class Recipe:
     def bilateral_axis(self, grid: Grid) -> int:
         """Return the axis that is halved, or refuse an image that has no two halves along it."""
         axis = self.bilateral
-        if not 0 <= axis < len(grid.shape) or grid.shape[axis] < 2:
+        if axis is None or not 0 <= axis < len(grid.shape) or grid.shape[axis] < 2:
             raise BadImage(
                 f"has shape {grid.shape}, and bilateral={axis} is no axis along which it has two halves. "
                 "Change ImageLoader(bilateral=...)."
