@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 
 def import_optional(module: str, caller: str, *, extra: str) -> ModuleType:
@@ -59,3 +60,19 @@ def _broken(module: str, caller: str, extra: str, error: Exception) -> ImportErr
 def import_pyplot(caller: str) -> ModuleType:
     """Return ``matplotlib.pyplot`` for what draws, or say what to install (extra ``plot``)."""
     return import_optional("matplotlib.pyplot", caller, extra="plot")
+
+
+def axes_or_new(ax: Any, caller: str, figsize: tuple[float, float] | None = None) -> Any:
+    """Return the axes to draw in: those given, or of None those of a new figure.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        What the user gave.
+    caller : str
+        What draws, as the message begins where matplotlib is absent.
+    figsize : tuple of float, optional
+        Width and height of a new figure, in inches.
+    """
+    pyplot = import_pyplot(caller)
+    return pyplot.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from skhyperfusion._optional import import_optional, import_pyplot
+from skhyperfusion._optional import axes_or_new, import_optional, import_pyplot
 
 
 def test_package_when_absent_is_named_with_its_extra():
@@ -47,3 +47,14 @@ def test_pyplot_when_matplotlib_is_absent_names_the_extra_plot(monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     with pytest.raises(ImportError, match=r"^A.plot needs matplotlib, .*'skhyperfusion\[plot\]'"):
         import_pyplot("A.plot")
+
+
+def test_axes_are_those_given_or_of_a_new_figure_of_the_size_asked_for():
+    plt = import_pyplot("A.plot")
+    figure, given = plt.subplots()
+    assert axes_or_new(given, "A.plot", (3, 2)) is given
+    new = axes_or_new(None, "A.plot", (3, 2))
+    assert new.figure is not figure
+    assert new.figure.get_size_inches().tolist() == [3, 2]
+    plt.close(figure)
+    plt.close(new.figure)

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from skhyperfusion._optional import import_optional, import_pyplot
+from skhyperfusion._optional import axes_or_new, import_optional, import_pyplot
 from skhyperfusion._rules import Nothing, Number, check_argument
 from skhyperfusion._wording import check_choice
 from skhyperfusion.inspection._image_attribution import image_attribution
@@ -159,7 +159,6 @@ class AttributionDisplay:
         AttributionDisplay
             This display.
         """
-        plt = import_pyplot(type(self).__name__)
         check_choice("engine", engine, _ENGINES, "engine")
         found = self.attribution
         check_argument("AttributionDisplay.plot", "row", row, [Number(int, 0, len(found.values) - 1)])
@@ -171,8 +170,7 @@ class AttributionDisplay:
             raise ValueError(
                 f"AttributionDisplay: row {found.values.index[row]!r} has no image in column {image!r}."
             )
-        if ax is None:
-            _, ax = plt.subplots(figsize=(10, 4), layout="constrained")
+        ax = axes_or_new(ax, type(self).__name__, (10, 4))
         self.ax_, self.figure_ = ax, ax.figure
         self._is_placed = not isinstance(scan, np.ndarray)
         map, scan = _canonical(map), _canonical(scan)

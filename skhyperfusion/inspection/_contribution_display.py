@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new, import_pyplot
 from skhyperfusion.inspection._contribution import modality_contribution
 
 
@@ -102,10 +102,8 @@ class ContributionDisplay:
         ContributionDisplay
             This display. The dotted line is zero.
         """
-        plt = import_pyplot(type(self).__name__)
         found = self.contribution
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
+        ax = axes_or_new(ax, type(self).__name__, (6.4, 2.6))
         places = np.arange(len(found.names))
         self.intervals_ = ax.hlines(places, *found.interval.T, color="C0", linewidth=2)
         (self.points_,) = ax.plot(found.values, places, "D", color="C0", markersize=7)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new, import_pyplot
 from skhyperfusion.inspection._layer_sensitivity import layer_sensitivity
 
 
@@ -102,10 +102,8 @@ class LayerSensitivityDisplay:
             This display. The dotted line is the loss of the network as it was fitted; behind a layer's name
             stands its score.
         """
-        plt = import_pyplot(type(self).__name__)
         table, losses = self.sensitivity.table, self.sensitivity.losses
-        if ax is None:
-            _, ax = plt.subplots(figsize=(7, 1 + 0.3 * len(table)), layout="constrained")
+        ax = axes_or_new(ax, type(self).__name__, (7, 1 + 0.3 * len(table)))
         places = np.arange(len(table))
         low, first, median, third, high = np.percentile(losses, [5, 25, 50, 75, 95], axis=0)
         ax.hlines(places, low, high, color="0.6", linewidth=1)

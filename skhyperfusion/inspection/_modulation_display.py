@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new, import_pyplot
 from skhyperfusion._wording import check_choice
 from skhyperfusion.inspection._modulation import weight_modulation
 
@@ -98,12 +98,10 @@ class ModulationDisplay:
         ModulationDisplay
             This display.
         """
-        plt = import_pyplot(type(self).__name__)
         check_choice("kind", kind, _KINDS, "kind")
         found = self.modulation
-        if ax is None:
-            height = 1.2 + 0.3 * found.values.size if kind == "columns" else 4.8
-            _, ax = plt.subplots(figsize=(7, height), layout="constrained")
+        height = 1.2 + 0.3 * found.values.size if kind == "columns" else 4.8
+        ax = axes_or_new(ax, type(self).__name__, (7, height))
         self.ax_, self.figure_ = ax, ax.figure
         if kind == "columns":
             self._draw_columns(ax)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new, import_pyplot
 from skhyperfusion._wording import check_choice
 from skhyperfusion.inspection._profile import conditioning_profile
 
@@ -80,15 +80,13 @@ class ConditioningDisplay:
         ConditioningDisplay
             This display.
         """
-        plt = import_pyplot(type(self).__name__)
         profile, k = self.profile, 0
         if profile.names is not None:
             target = check_choice(
                 "target", profile.names[-1] if target is None else target, profile.names, "class"
             )
             k = profile.names.index(target)
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        ax = axes_or_new(ax, type(self).__name__)
         places = profile.grid if profile.is_numeric else np.arange(len(profile.grid))
         shown = np.linspace(0, len(profile.values) - 1, min(_MOST_LINES, len(profile.values))).astype(int)
         self.lines_ = [

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new, import_pyplot
 from skhyperfusion.inspection._site import site_check
 
 
@@ -117,8 +117,6 @@ class SiteCheckDisplay:
         return self
 
     def _axes(self, ax, figsize):
-        plt = import_pyplot(type(self).__name__)
-        if ax is None:
-            _, ax = plt.subplots(figsize=figsize, layout="constrained")
+        ax = axes_or_new(ax, type(self).__name__, figsize)
         self.ax_, self.figure_ = ax, ax.figure
         return ax

@@ -2,7 +2,7 @@
 
 from sklearn.utils.validation import check_is_fitted
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new, import_pyplot
 
 
 class TrainingDisplay:
@@ -79,9 +79,7 @@ class TrainingDisplay:
         TrainingDisplay
             This display.
         """
-        plt = import_pyplot(type(self).__name__)
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        ax = axes_or_new(ax, type(self).__name__)
         epochs = self.history["epoch"]
         names = {"train_loss": "training loss", "valid_loss": "loss of the rows held out"}
         for name in self.history.columns:

@@ -5,7 +5,7 @@ import html
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new
 from skhyperfusion._rules import Number
 from skhyperfusion._wording import check_choice, listing, show
 from skhyperfusion.model_selection._metrics import check_errors, title_of
@@ -148,10 +148,8 @@ class Comparison:
         matplotlib.axes.Axes
             The first method is at the top.
         """
-        plt = import_pyplot("Comparison.plot")
         metric = check_choice("metric", metric, self.metrics, "metric")
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6, 1 + 0.4 * len(self.methods)), layout="constrained")
+        ax = axes_or_new(ax, "Comparison.plot", (6, 1 + 0.4 * len(self.methods)))
         table, wide = self.table(metric), self._wide(metric)
         places = np.arange(len(self.methods))
         for place, method in zip(places, self.methods, strict=True):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from skhyperfusion._optional import import_pyplot
+from skhyperfusion._optional import axes_or_new
 from skhyperfusion._rules import OneOf, check_argument
 from skhyperfusion._wording import check_choice, listing
 from skhyperfusion.model_selection._metrics import check_errors, title_of
@@ -122,14 +122,11 @@ class CrossGroupScores:
         ImportError
             If matplotlib is not installed.
         """
-        plt = import_pyplot("CrossGroupScores.plot")
         metric = check_choice("metric", metric, self.metrics, "metric")
         less_is_better = metric in self.errors
         mean, sd, n_train, n_test = (self.table(metric, statistic) for statistic in STATISTICS)
-        if ax is None:
-            _, ax = plt.subplots(
-                figsize=(2 + 1.4 * mean.shape[1], 1.2 + 0.9 * mean.shape[0]), layout="constrained"
-            )
+        size = (2 + 1.4 * mean.shape[1], 1.2 + 0.9 * mean.shape[0])
+        ax = axes_or_new(ax, "CrossGroupScores.plot", size)
         # Bright is good.
         image = ax.imshow(mean, cmap="viridis_r" if less_is_better else "viridis", aspect="auto")
         middle = np.nanmean([np.nanmin(mean), np.nanmax(mean)])
