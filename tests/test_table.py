@@ -318,6 +318,17 @@ def test_names_when_categories_collide_with_each_other_are_numbered():
     assert "category__a_b_c_2" in names
 
 
+def test_names_when_they_collide_with_those_of_images_are_numbered():
+    images = [np.zeros((2, 2)), np.ones((2, 2)), None]
+    X = pd.DataFrame(
+        {"a": [1.0, None, 3.0], "missingindicator_a": images, "flag__missingindicator_a": images}
+    )
+    fitted = TabularPreprocessor().fit(X)
+    names = ["numeric__a", "flag__missingindicator_a_2", "missingindicator_a", "flag__missingindicator_a"]
+    assert fitted.get_feature_names_out().tolist() == names
+    assert list(fitted.transform(X).columns) == names
+
+
 def test_names_when_given_for_an_array_are_used(table):
     fitted = TabularPreprocessor().fit(table.to_numpy(dtype=object))
     named = TabularPreprocessor().fit(table)

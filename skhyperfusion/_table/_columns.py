@@ -64,7 +64,7 @@ def check_table(estimator, X, *, reset):
                 f"Found array with 0 {unit}(s) (shape={frame.shape}) while a minimum of 1 is required "
                 f"by {name}."
             )
-    _refuse_duplicate_names(frame)
+    _refuse_strange_names(frame)
     fitted = getattr(estimator, "feature_names_in_", None)
     if not reset and fitted is not None and all(isinstance(column, str) for column in frame.columns):
         frame = _match_columns(frame, list(fitted))
@@ -76,12 +76,19 @@ def check_table(estimator, X, *, reset):
     return frame.infer_objects() if fitted is None else frame
 
 
-def _refuse_duplicate_names(frame):
+def _refuse_strange_names(frame):
     twice = frame.columns[frame.columns.duplicated()].unique()
     if len(twice):
         raise ValueError(
             f"The column names of X must differ, but some occur more than once ({listing(twice, noun='name')}"
             "). Rename the columns, or drop those that repeat another."
+        )
+    # NumPy drops those at the end of a text, and takes two such names for one.
+    cut = [name for name in frame.columns if isinstance(name, str) and "\0" in name]
+    if cut:
+        raise ValueError(
+            f"The names of columns of X hold NUL characters ({listing(cut, noun='name')}), as they do where "
+            "a file of UTF-16 was read in another encoding. Read it with encoding='utf-16', or rename them."
         )
 
 

@@ -4,21 +4,25 @@ from skhyperfusion._sklearn_private import asked_output
 from skhyperfusion._table._cells import cells_of, holds_numbers, is_missing
 
 
-def distinct(names):
+def distinct(names, taken=()):
     """Tell repeated names apart by a number: category b_c of column a and category c of column a_b.
+
+    Names in ``taken`` are others', and count as given out.
 
     Examples
     --------
-    >>> distinct(["a_b_c", "a_b_c", "age"])
-    ['a_b_c', 'a_b_c_2', 'age']
+    >>> distinct(["a_b_c", "a_b_c", "age"]), distinct(["age"], taken=["age"])
+    (['a_b_c', 'a_b_c_2', 'age'], ['age_2'])
     """
-    taken = {}  # in this order; thousands of voxels are looked up
+    given_out = set(taken)  # thousands of voxels are looked up
+    result = []
     for name in names:
         number, candidate = 1, name
-        while candidate in taken:
+        while candidate in given_out:
             number, candidate = number + 1, f"{name}_{number + 1}"
-        taken[candidate] = None
-    return list(taken)
+        given_out.add(candidate)
+        result.append(candidate)
+    return result
 
 
 def as_asked(transformer, frame):

@@ -359,7 +359,7 @@ class TabularPreprocessor(TransformerMixin, BaseEstimator):
         plain, prefixed = encoded_names(self.column_transformer_, own)
         images = {new_names[name] for name in self.image_columns_}
         is_unique = len(images | set(plain)) == len(images) + len(plain)
-        return plain if is_unique else distinct(prefixed)
+        return plain if is_unique else distinct(prefixed, images)
 
     def _hand_out(self, matrix, frame):
         """Join the encoded table and the images, where there are any, in one DataFrame."""

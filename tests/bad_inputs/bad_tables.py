@@ -85,6 +85,8 @@ LOADER = ImageLoader(shape=(2, 2))
 COLUMNS = [
     bad("one name twice", table(lambda X: X.set_axis(["scan", "age", "age", "sex"], axis=1)),
         "some occur more than once", "'age'", "Rename"),
+    bad("names of UTF-16", table(lambda X: X.rename(columns={"age": "age\0"})), "NUL", "'age\\x00'",
+        "encoding='utf-16'"),
     bad("names of text and numbers", table(lambda X: X.set_axis(["scan", "age", 3, "sex"], axis=1)),
         "Feature names are only supported if all input features have string names", error=TypeError),
     bad("lacks a column", table(lambda X: X.drop(columns="sex")), "yet now missing", "X lacks column 'sex'",
