@@ -29,6 +29,8 @@ from skhyperfusion.ensemble import (
 from skhyperfusion.features import ImageFeatures
 from skhyperfusion.persistence import load_model, save_model
 
+MANY_FITS = ("fold regressor", "fold survival", "corrected regressor")
+
 
 def moved(study, tmp_path):
     """The study with scans named from a folder: (X, labels, values, that folder, a copy of it elsewhere)."""
@@ -57,7 +59,13 @@ def models_of_scans(folder):
 
 
 @pytest.mark.filterwarnings("ignore:Predictions of HyperFusionRegressor do not rise")
-@pytest.mark.parametrize("kind", list(models_of_scans(None)))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow if kind in MANY_FITS else ())
+        for kind in models_of_scans(None)
+    ],
+)
 def test_image_root_when_given_is_where_a_loaded_model_looks(kind, study, tmp_path):
     X, labels, values, folder, elsewhere = moved(study, tmp_path)
     y = labels if kind.endswith("classifier") else values
