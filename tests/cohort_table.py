@@ -3,6 +3,9 @@
 import numpy as np
 import pandas as pd
 
+#: What pandas makes of text by itself: its own dtype from 3 on, objects before.
+TEXT_DTYPE = pd.Series(["text"]).dtype
+
 
 def make_table():
     rng = np.random.default_rng(0)

@@ -6,6 +6,7 @@ import decimal
 import numpy as np
 import pandas as pd
 import pytest
+from cohort_table import TEXT_DTYPE
 
 from skhyperfusion._table import _schema
 from skhyperfusion._table._cells import as_number, as_text, is_missing, object_array
@@ -99,7 +100,7 @@ def test_as_text_when_numbers_differ_in_type_names_one_category():
         pd.array([1, None, 3], dtype="double[pyarrow]"),
         pd.array(["1", None, "3"], dtype="string[pyarrow]"),
         pd.array(["1", None, "3"], dtype=pd.StringDtype("python")),
-        pd.array(["1", None, ">3"], dtype="str"),
+        pd.array(["1", None, ">3"], dtype=TEXT_DTYPE),
         object_array([1, None, 3.0]),
         object_array(["1", "n/a", 3]),
         object_array([1, pd.NA, "<3"]),
@@ -133,7 +134,7 @@ def test_clean_tabular_when_cells_are_boolean_gives_zero_and_one(column):
 @pytest.mark.parametrize(
     "column",
     [
-        pd.array(["F", None, "M"], dtype="str"),
+        pd.array(["F", None, "M"], dtype=TEXT_DTYPE),
         pd.array(["F", None, "M"], dtype=pd.StringDtype("python")),
         pd.array(["F", None, "M"], dtype="string[pyarrow]"),
         pd.Categorical(["F", None, "M"]),

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from cohort_table import TEXT_DTYPE
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -57,7 +58,9 @@ def test_is_image_cell_when_no_image_is_false(cell):
     assert not is_image_cell(cell)
 
 
-@pytest.mark.parametrize("dtype", ["str", object, "category", "string[pyarrow]", pd.StringDtype("python")])
+@pytest.mark.parametrize(
+    "dtype", [TEXT_DTYPE, object, "category", "string[pyarrow]", pd.StringDtype("python")]
+)
 def test_auto_when_cells_are_paths_finds_the_column(table, dtype):
     roles = resolve_columns(table.astype({"t1w": dtype}))
     assert roles == ColumnRoles(("t1w",), ("age", "sex", "subject"), None, (), False)

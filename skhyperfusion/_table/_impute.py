@@ -49,7 +49,10 @@ def impute_table(imputer: Transformer) -> ColumnTransformer:
     """
     check_argument("impute_table", "imputer", imputer, [HasMethods("fit", "transform", noun="a transformer")])
     transformer = make_column_transformer(
-        (imputer, numeric_columns), remainder="passthrough", verbose_feature_names_out=False
+        (imputer, numeric_columns),
+        remainder="passthrough",
+        # Not False: until 1.9 scikit-learn refuses an array, since both of its parts count from x0 on.
+        verbose_feature_names_out="{feature_name}",
     )
     return transformer.set_output(transform="pandas")
 

@@ -130,7 +130,10 @@ class TableSchema:
             return table
         # The dtype is given: pandas 3 would turn objects that are text into its own dtype.
         columns = {n: pd.Series(self._read_text(frame, n), index=frame.index, dtype=object) for n in texts}
-        table = pd.concat([table, pd.DataFrame(columns, index=frame.index)], axis=1)
+        words = pd.DataFrame(columns, index=frame.index)
+        if not numbers:  # pandas 2 warns of joining a table without columns
+            return words
+        table = pd.concat([table, words], axis=1)
         return table if list(table.columns) == names else table[names]
 
     # ---- What is learned

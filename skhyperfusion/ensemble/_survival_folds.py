@@ -54,8 +54,8 @@ class FoldEnsembleSurvival(SurvivalMixin, BaseFoldEnsemble):
     >>> y = survival_target(rng.random(40) < 0.7, rng.exponential(np.exp(-X[:, 0])))
     >>> model = HyperFusionSurvival(fusion="tabular", max_epochs=5, random_state=0)
     >>> ensemble = FoldEnsembleSurvival(model, cv=3).fit(X, y)
-    >>> ensemble.predict_survival_function(X[:2])[0](0.0)
-    np.float64(1.0)
+    >>> float(ensemble.predict_survival_function(X[:2])[0](0.0))
+    1.0
     """
 
     def __init__(self, estimator, *, cv=5, n_best=None, scoring=None, n_jobs=None, verbose=0):

@@ -250,7 +250,9 @@ def test_anatomy_variation_when_zero_makes_heads_alike():
 
 def test_scanner_when_it_differs_changes_the_brightness():
     cohort = cohort_of(30, shape=(8, 8, 8))
-    brightness = pd.Series(pixels(cohort).mean(axis=(1, 2, 3))).groupby(cohort.data["scanner"].array).mean()
+    brightness = (
+        pd.Series(pixels(cohort).mean(axis=(1, 2, 3))).groupby(cohort.data["scanner"].to_numpy()).mean()
+    )
     assert brightness["B"] > 1.2 * brightness["A"] > 1.5 * brightness["C"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohort_table import TEXT_DTYPE
 from compatibility import refused, tiny, works
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
@@ -30,7 +31,7 @@ def expected(pictures):
     "convert",
     [
         lambda X: X.astype({"photo": object, "side": object}),
-        lambda X: X.astype({"photo": "str", "side": "str"}),
+        lambda X: X.astype({"photo": TEXT_DTYPE, "side": TEXT_DTYPE}),
         lambda X: X.astype({"photo": "category", "side": "category"}),
         lambda X: X.astype({"age": "Float64", "pressure": "Float64", "side": "string"}),
         lambda X: X.convert_dtypes(),
