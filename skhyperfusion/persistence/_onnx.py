@@ -50,6 +50,8 @@ def export_onnx(estimator, path):
         If the estimator is not fitted.
     TypeError
         If it is none of the three.
+    ImportError
+        If onnx, onnxscript or onnxruntime is absent, or older than torch needs.
     ValueError
         If the table or the images pass a transformer or function of the user's, or an imputer that keeps the
         training table (``"knn"``): these cannot be told as plain data. If torch cannot export the network,
@@ -210,6 +212,12 @@ def _export(network, inputs, output_name):
                 verbose=False,
             )
             model = program.model_proto
+    except ImportError as error:  # each torch asks for parts that an onnxscript older than itself lacks
+        raise ImportError(
+            f"export_onnx needs a newer onnxscript beside torch {torch.__version__} ({error}). "
+            "Run: pip install --upgrade onnxscript.",
+            name="onnxscript",
+        ) from error
     except Exception as error:  # the exporter, and whatever stands in a user's backbone, raise what they like
         raise ValueError(
             f"torch cannot export this network to ONNX ({type(error).__name__}): its backbone does what ONNX "

@@ -365,6 +365,20 @@ def test_backbone_that_onnx_has_no_word_for_is_refused(table_study, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_onnxscript_older_than_torch_needs_is_named(table_study, tmp_path, monkeypatch):
+    def export(*args, **kwargs):
+        raise ModuleNotFoundError("No module named 'onnxscript._framework_apis.torch_2_11'")
+
+    X, labels, _ = table_study
+    model = HyperFusionClassifier(fusion="tabular", **SMALL).fit(X, labels)
+    monkeypatch.setattr(torch.onnx, "export", export)
+    with pytest.raises(
+        ImportError, match=r"newer onnxscript beside torch .*torch_2_11.*--upgrade onnxscript"
+    ):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_no_single_fitted_estimator_is_refused(table_study, tmp_path):
     X, labels, _ = table_study
     with pytest.raises(NotFittedError):
