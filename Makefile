@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo
 SLOW ?= not slow
 
-.PHONY: demo test test-all test-newest test-neighbours dist lint format bench bench-scores docs clean
+.PHONY: demo test test-all suite test-newest test-oldest test-neighbours dist lint format bench bench-scores docs clean
 
 # What the demo needs: the package itself and a plot.
 $(DEMO_STAMP): pyproject.toml $(CONSTRAINTS)
@@ -23,7 +23,9 @@ $(STAMP): $(DEMO_STAMP)
 demo: $(DEMO_STAMP)  ## cross-validate HyperFusion beside its baselines on generated data
 	$(BIN)/python examples/demo.py
 
-test: lint  ## lint, import contracts, tests
+test: lint suite  ## lint, import contracts, tests
+
+suite: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "$(SLOW)"
 
 test-all: SLOW := slow or not slow
@@ -36,6 +38,9 @@ build/constraints-newest.txt: constraints.txt
 
 test-newest: build/constraints-newest.txt  ## the suite on the newest versions of all else, in .venv-newest
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=build/constraints-newest.txt
+
+test-oldest:  ## the suite, without lint, on the oldest versions that pyproject.toml declares, in .venv-oldest
+	$(MAKE) suite VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 
 $(VENV)/.neighbours: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[test,plot,medical,neighbours]"
@@ -88,4 +93,4 @@ docs: $(VENV)/.docs  ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) .venv-newest build dist *.egg-info
+	rm -rf $(VENV) .venv-newest .venv-oldest build dist *.egg-info
