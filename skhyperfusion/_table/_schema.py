@@ -153,6 +153,7 @@ class TableSchema:
 
     def _learn_codes(self, table, teller):
         """Find numbers that mean "no value", and return the table without them."""
+        table = table.copy(deep=False)  # pandas 2 warns of columns set in what was cut from a table
         for name, column in table.items():
             values = column.to_numpy()
             certain, doubtful = find_codes(values)
