@@ -10,6 +10,7 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -206,7 +207,7 @@ class DictOf(Rule):
         return f"a dict of {self.rule} for each name"
 
 
-def private_random_state(random_state):
+def private_random_state(random_state: Any) -> np.random.RandomState:
     """Return a RandomState; None means fresh entropy: NumPy's global state is neither read nor changed."""
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 
 class ArrayLike(Protocol):
@@ -18,6 +17,9 @@ class ArrayLike(Protocol):
 
     def __getitem__(self, key: Any, /) -> Any:
         """Return some of it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through it."""
 
 
 class Estimator(Protocol):
@@ -56,7 +58,7 @@ class Splitter(Protocol):
         """What yields pairs (train, test)."""
 
 
-TableLike: TypeAlias = pd.DataFrame | ArrayLike
+TableLike: TypeAlias = ArrayLike
 # A DataFrame where `set_output` asked for one.
 Transformed: TypeAlias = np.ndarray | Any
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -66,9 +68,10 @@ Names: TypeAlias = str | Sequence[str] | None
 Folds: TypeAlias = int | Splitter | Iterable[tuple[ArrayLike, ArrayLike]]
 # A name, or what is called with (estimator, X, y).
 Scorer: TypeAlias = str | Callable[..., float]
-Scorers: TypeAlias = Scorer | Sequence[Scorer] | dict[str, Scorer] | None
+Scorers: TypeAlias = Scorer | Sequence[Scorer] | Mapping[str, Scorer]
 
 Augmentation: TypeAlias = Literal["shift", "light", "medical"] | Callable[..., Any] | None
+FeatureMethod: TypeAlias = Literal["pca", "voxels"] | Callable[[int, int], Any]
 Backbone: TypeAlias = Literal["resnet", "vgg", "resnet-paper", "vgg-paper"] | Callable[[int, int], Any]
 Fusion: TypeAlias = Literal[
     "hyper", "concat", "film", "daft", "tabattention", "max", "multiply", "reverse", "late", "image",

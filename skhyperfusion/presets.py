@@ -1,5 +1,8 @@
 """The two set-ups of the HyperFusion study: estimators that are built as the paper's, and not fitted yet."""
 
+from typing import Any
+
+import numpy as np
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer
 
@@ -19,7 +22,7 @@ MNI152_ORIGINS = {
 _HIPPOCAMPI = ((-63, 64), (-68, 28), (-42, 22))
 
 
-def alzheimer_classifier(**overrides):
+def alzheimer_classifier(**overrides: Any) -> HyperFusionClassifier:
     """Return the paper's classifier of cognitively normal, mildly impaired and demented subjects.
 
     The scan is a skull-stripped T1 image of the head in MNI152 space (see `mni152_hippocampi`); every other
@@ -111,7 +114,7 @@ def alzheimer_classifier(**overrides):
     return classifier.set_params(**overrides)
 
 
-def brain_age_regressor(**overrides):
+def brain_age_regressor(**overrides: Any) -> HyperFusionRegressor:
     """Return the paper's regressor of the age of a healthy subject's brain, conditioned on the sex.
 
     The table holds the scan, a T1 image of the brain, and the sex; another column would be used as well.
@@ -200,7 +203,7 @@ def brain_age_regressor(**overrides):
     return regressor.set_params(**overrides)
 
 
-def alzheimer_preprocessor(**overrides):
+def alzheimer_preprocessor(**overrides: Any) -> TabularPreprocessor:
     """Return the paper's preprocessing of the clinical table, to be fitted inside each fold.
 
     Gaps are imputed iteratively, at most 200 rounds from the median start; each column that has gaps gets a
@@ -252,7 +255,7 @@ def alzheimer_preprocessor(**overrides):
     return preprocessor.set_params(**overrides)
 
 
-def mni152_hippocampi(voxels):
+def mni152_hippocampi(voxels: np.ndarray) -> tuple[tuple[int, int], ...]:
     """Return the box of both hippocampi in a scan in MNI152 space: a `crop` of `ImageLoader`.
 
     With ``bilateral=0`` it gives two views of 64 x 96 x 64 voxels, from the midline outward.

@@ -2,6 +2,9 @@
 
 import ast
 import inspect
+import os
+import re
+import subprocess
 import sys
 import types
 import typing
@@ -84,11 +87,7 @@ def contradictions(documented, function):
     return found
 
 
-NOT_YET = ("nn", "inspection", "model_selection", "ensemble", "brain_age", "backbones", "features")
-NOT_YET += ("datasets", "presets", "persistence")
-
-
-@pytest.mark.parametrize("name", [one for one in sorted(PUBLIC) if one.split(".")[1] not in NOT_YET])
+@pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_public_name_is_annotated(name):
     bare = {one.__qualname__: lacking(one) for _, one in functions(PUBLIC[name])}
     assert {which: names for which, names in bare.items() if names} == {}
@@ -142,3 +141,62 @@ def test_names_and_none_that_a_parameter_is_annotated_with_are_those_that_its_ru
         if literals(known[name]) != listed or takes_none(known[name]) != rule.accepts(None):
             wrong[name] = (known[name], str(rule))
     assert wrong == {}
+
+
+# What a user writes, and what mypy is to know of it; the last lines are mistakes.
+USERS_CODE = """
+from typing import assert_type
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import cross_val_score
+
+from skhyperfusion import HyperFusionClassifier, HyperFusionSurvival, TabularPreprocessor, survival_target
+from skhyperfusion.ensemble import FoldEnsembleRegressor
+from skhyperfusion.images import ImageLoader, ImageReport, check_images
+from skhyperfusion.model_selection import Comparison, JointStratifiedKFold, compare_estimators
+from skhyperfusion.persistence import load_model
+
+X = pd.read_csv("study.csv")
+y = ["AD", "CN"] * 20
+estimator = HyperFusionClassifier(
+    image_columns=["t1w"], image_loader=ImageLoader(shape=(32, 32, 32)), fusion="film", random_state=0
+)
+scores = cross_val_score(estimator, X, y, cv=JointStratifiedKFold(5))
+assert_type(estimator.fit(X, y), HyperFusionClassifier)
+assert_type(estimator.fit(X, np.array(y)).predict_proba(X), np.ndarray)
+rows = [[1, "a.png"], [2, "b.png"]]
+assert_type(estimator.fit(rows, y, groups=range(2)).set_params(lr=1e-3).predict(rows), np.ndarray)
+estimator.save("model.zip")
+load_model("model.zip", trusted=["mine"]).predict(X)
+times = survival_target([True, False], pd.Series([1.0, 2.0]))
+assert_type(HyperFusionSurvival(loss="cox").fit(X, times).score(X, times), float)
+ensemble = FoldEnsembleRegressor(estimator, cv=5).fit(X, np.arange(40.0))
+assert_type(ensemble.predict(X, return_std=True), tuple[np.ndarray, np.ndarray])
+assert_type(ensemble.predict(X), np.ndarray)
+assert_type(compare_estimators({"hyper": estimator}, X, y, cv=JointStratifiedKFold(5)), Comparison)
+assert_type(check_images(X), ImageReport)
+TabularPreprocessor(imputer="median", scaler=None).fit_transform(X)
+# --- mistakes
+HyperFusionClassifier(fusion="hypr")
+HyperFusionClassifier(learning_rate=1e-3)
+estimator.fit(X, 3)
+survival_target([True], [1.0]).columns
+"""
+
+
+@pytest.mark.slow  # mypy reads torch's types
+def test_mypy_knows_the_types_in_a_users_code_and_finds_the_mistakes(tmp_path):
+    code = tmp_path / "analysis.py"
+    code.write_text(USERS_CODE, encoding="utf-8")
+    settings = tmp_path / "mypy.ini"
+    settings.write_text(
+        "[mypy]\n[mypy-sklearn.*,pandas.*]\nignore_missing_imports = True\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "mypy", "--config-file", settings, "--cache-dir", tmp_path / "cache"]
+    environment = os.environ | {"MYPYPATH": str(ROOT)}
+    run = subprocess.run([*command, code.name], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    first = USERS_CODE.splitlines().index("# --- mistakes") + 2
+    found = re.findall(r"^analysis\.py:(\d+): error: .*\[([a-z-]+)\]$", run.stdout, re.MULTILINE)
+    mistakes = [(int(line) - first, kind) for line, kind in found]
+    assert mistakes == [(0, "arg-type"), (1, "call-arg"), (2, "arg-type"), (3, "attr-defined")], run.stdout

@@ -1,15 +1,27 @@
 """monai_backbone: networks of MONAI."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 from torch import nn
 
 from skhyperfusion._optional import import_optional
+from skhyperfusion._typing import PathLike
 from skhyperfusion._wording import quoted
 from skhyperfusion.backbones._backbone import Backbone
 
 
-def monai_backbone(name, weights=None, *, prefix="", strict=True, scale="zscore", **params):
+def monai_backbone(
+    name: str,
+    weights: PathLike | None = None,
+    *,
+    prefix: str = "",
+    strict: bool = True,
+    scale: str | Callable[[np.ndarray], np.ndarray] = "zscore",
+    **params: Any,
+) -> Backbone:
     """Make a network of MONAI a backbone for pictures and volumes (extra ``medical``).
 
     Parameters

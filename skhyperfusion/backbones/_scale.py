@@ -1,5 +1,7 @@
 """The scale of brightness that a network was trained with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -21,7 +23,7 @@ class PixelScale:
     [1.0, 1.0, 1.0]
     """
 
-    def __init__(self, mean, std, white=255.0):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], white: float = 255.0) -> None:
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)
         self.white = float(white)

@@ -1,8 +1,12 @@
 """from_state_dict: a network of yours with weights from a file."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import nn
 
+from skhyperfusion._typing import PathLike
 from skhyperfusion.backbones._backbone import Backbone, stem_of
 
 # Methods that give the map before pooling and classifier, as timm and efficientnet call them.
@@ -10,7 +14,15 @@ _MAP_METHODS = ("forward_features", "extract_features")
 _TRIED_SIZE = {1: 256, 2: 64, 3: 32}
 
 
-def from_state_dict(factory, path, prefix="", strict=True, *, method=None, scale=None):
+def from_state_dict(
+    factory: Callable[..., nn.Module],
+    path: PathLike,
+    prefix: str = "",
+    strict: bool = True,
+    *,
+    method: str | None = None,
+    scale: str | Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Backbone:
     """Load a network's weights from a file, and make it a backbone.
 
     Parameters

@@ -1,8 +1,11 @@
 """timm_backbone: networks of timm."""
 
+from typing import Any
+
 from torch import nn
 
 from skhyperfusion._optional import import_optional
+from skhyperfusion._typing import PathLike
 from skhyperfusion.backbones._backbone import Backbone
 from skhyperfusion.backbones._scale import PixelScale
 
@@ -12,7 +15,15 @@ _TORCHVISION = (
 )
 
 
-def timm_backbone(name, pretrained=True, *, weights=None, prefix="", strict=True, **params):
+def timm_backbone(
+    name: str,
+    pretrained: bool = True,
+    *,
+    weights: PathLike | None = None,
+    prefix: str = "",
+    strict: bool = True,
+    **params: Any,
+) -> Backbone:
     """Make a network of timm a backbone for pictures (extra ``timm``).
 
     Parameters

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from skhyperfusion._rules import check_sample_weight
+from skhyperfusion._typing import ArrayLike
 from skhyperfusion._wording import show
 
 
@@ -36,7 +37,7 @@ class AgeBias(NamedTuple):
     slope: float
     intercept: float
 
-    def correct(self, y_pred):
+    def correct(self, y_pred: ArrayLike) -> np.ndarray:
         """Take the bias out of predicted ages, without knowing the true ones.
 
         ``(predicted - intercept) / slope``: the age at which the line gives that prediction (Cole et al.
@@ -66,7 +67,7 @@ class AgeBias(NamedTuple):
         return (y_pred - self.intercept) / self.slope
 
 
-def fit_age_bias(y_true, y_pred, *, sample_weight=None):
+def fit_age_bias(y_true: ArrayLike, y_pred: ArrayLike, *, sample_weight: ArrayLike | None = None) -> AgeBias:
     """Fit the line that predicted ages follow, by least squares of predicted on true age.
 
     Parameters
@@ -111,7 +112,9 @@ def fit_age_bias(y_true, y_pred, *, sample_weight=None):
     return AgeBias(float(slope), float(mean_pred - slope * mean))
 
 
-def brain_age_gap(y_true, y_pred, *, correction=None):
+def brain_age_gap(
+    y_true: ArrayLike, y_pred: ArrayLike, *, correction: AgeBias | tuple[float, float] | None = None
+) -> np.ndarray:
     """Compute by how many years a brain looks older than it is.
 
     Parameters
@@ -194,11 +197,11 @@ def _line(correction):
     return correction
 
 
-def _pair(y_true, y_pred):
+def _pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     y_true, y_pred = _ages(y_true, "y_true"), _ages(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred)
     return y_true, y_pred
 
 
-def _ages(y, name):
+def _ages(y: ArrayLike, name: str) -> np.ndarray:
     return column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name=name))

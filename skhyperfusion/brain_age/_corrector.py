@@ -1,6 +1,7 @@
 """A regressor whose predicted ages are freed from their bias towards the mean."""
 
 import warnings
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
@@ -19,9 +20,10 @@ from skhyperfusion._meta import (
     run_fits,
     take_over_tags,
 )
-from skhyperfusion._rules import Boolean, HasMethods, Number, check_parameters, check_sample_weight
+from skhyperfusion._rules import Boolean, HasMethods, Number, Rule, check_parameters, check_sample_weight
 from skhyperfusion._sklearn_private import take_rows
 from skhyperfusion._target_checks import check_values
+from skhyperfusion._typing import ArrayLike, Estimator, Folds, TableLike
 from skhyperfusion.brain_age._bias import fit_age_bias
 
 
@@ -94,13 +96,21 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
     True
     """
 
-    def __init__(self, regressor, *, cv=5, n_jobs=None, verbose=0):
+    def __init__(
+        self, regressor: Estimator, *, cv: Folds = 5, n_jobs: int | None = None, verbose: int = 0
+    ) -> None:
         self.regressor = regressor
         self.cv = cv
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: TableLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Fit the line on out-of-fold predictions, and the regressor on all rows.
 
         Parameters
@@ -131,7 +141,7 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         UserWarning
             If predictions do not rise with age; then they are not corrected.
         """
-        rules = {
+        rules: dict[str, list[Rule]] = {
             "regressor": [HasMethods("fit", "predict", "get_params", noun="a regressor")],
             "verbose": [Number(int, 0), Boolean()],
         }
@@ -165,7 +175,7 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return self
 
-    def predict(self, X):
+    def predict(self, X: TableLike) -> np.ndarray:
         """Predict ages, corrected.
 
         Parameters
@@ -182,7 +192,7 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         predicted = self.regressor_.predict(X)
         return predicted if self.bias_.slope <= 0 else self.bias_.correct(predicted)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Tell who gets which parameter of `fit`.
 
         Returns
@@ -193,12 +203,12 @@ class AgeBiasCorrector(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         return make_router(type(self).__name__, self.regressor, self.cv)
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Number of columns seen in `fit`, if the regressor knows it."""
         return self._fitted_regressor("n_features_in_").n_features_in_
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> np.ndarray:
         """Their names, if the regressor knows them."""
         return self._fitted_regressor("feature_names_in_").feature_names_in_
 

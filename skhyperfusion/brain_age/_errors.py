@@ -1,19 +1,28 @@
 """Errors of predicted ages by age band and by sex."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skhyperfusion._rules import Nothing, Number, OneOf, SequenceOf, check_argument
+from skhyperfusion._typing import ArrayLike
 from skhyperfusion._wording import listing, show
 from skhyperfusion.brain_age._bias import brain_age_gap
 
 ALL = "all"
 
 
-def error_by_group(y_true, y_pred, *, age_bins="decades", sex=None):
+def error_by_group(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    age_bins: Literal["decades"] | Sequence[float] | None = "decades",
+    sex: ArrayLike | None = None,
+) -> pd.DataFrame:
     """Tabulate the errors of predicted ages by age band and by sex.
 
     Parameters

@@ -2,10 +2,13 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
+from skhyperfusion._typing import PathLike
 from skhyperfusion._wording import listing
 from skhyperfusion.datasets._bids_files import find_images
 from skhyperfusion.datasets._tsv import read_tsv, typed
@@ -14,16 +17,16 @@ _MISSING = ("keep", "drop", "raise")
 
 
 def read_bids_table(
-    root,
+    root: PathLike,
     *,
-    suffix="T1w",
-    datatype=None,
-    extensions=(".nii.gz", ".nii"),
-    image_column=None,
-    participants=None,
-    absolute=True,
-    missing="keep",
-):
+    suffix: str = "T1w",
+    datatype: str | None = None,
+    extensions: Sequence[str] = (".nii.gz", ".nii"),
+    image_column: str | None = None,
+    participants: PathLike | None = None,
+    absolute: bool = True,
+    missing: Literal["keep", "drop", "raise"] = "keep",
+) -> pd.DataFrame:
     """Read a BIDS folder: ``participants.tsv`` joined to the paths of the images.
 
     Parameters

@@ -1,8 +1,12 @@
 """Generated cohorts of brain scans and tables whose truth is known."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import numpy as np
 import pandas as pd
 
+from skhyperfusion._typing import PathLike, Seed
 from skhyperfusion.datasets import _age, _dementia, _diagnosis
 from skhyperfusion.datasets._bunch import Cohort
 from skhyperfusion.datasets._checks import check_cohort_parameters
@@ -15,21 +19,21 @@ STREAMS = ("covariates", "latents", "labels", "markers", "gaps", "other", "anato
 
 
 def make_brain_cohort(
-    n_subjects=200,
+    n_subjects: int = 200,
     *,
-    shape=(32, 32, 32),
-    task="diagnosis",
-    n_classes=3,
-    class_shares=None,
-    missing_rate=0.1,
-    interaction=1.0,
-    table_informative=True,
-    noise=1.0,
-    image_noise=0.02,
-    anatomy_variation=1.0,
-    random_state=None,
-    directory=None,
-):
+    shape: Sequence[int] = (32, 32, 32),
+    task: Literal["diagnosis", "age", "survival"] = "diagnosis",
+    n_classes: Literal[2, 3] = 3,
+    class_shares: Sequence[float] | None = None,
+    missing_rate: float | Literal["paper"] | None = 0.1,
+    interaction: float = 1.0,
+    table_informative: bool = True,
+    noise: float = 1.0,
+    image_noise: float = 0.02,
+    anatomy_variation: float = 1.0,
+    random_state: Seed | np.random.Generator | np.random.SeedSequence = None,
+    directory: PathLike | None = None,
+) -> Cohort:
     """Generate T1-like brain scans and a table, of which the truth is known.
 
     The scans are NIfTI phantoms of a head: scalp, skull, folded cortex, white matter, nuclei, ventricles,
@@ -172,7 +176,7 @@ def make_brain_cohort(
     check_cohort_parameters(locals())
     rng = _streams(random_state)
     world = WORLDS[task]
-    settings = {
+    settings: dict[str, Any] = {
         "interaction": float(interaction),
         "informative": bool(table_informative),
         "noise": float(noise),

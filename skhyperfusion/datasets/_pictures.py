@@ -1,5 +1,6 @@
 """Generated pictures of heads whose size in mm stands half in the picture and half in the table."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.special import ellipe
 from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.utils import check_random_state
 
+from skhyperfusion._typing import PathLike, Seed
 from skhyperfusion.datasets._bunch import Cohort
 from skhyperfusion.datasets._files import describe, place
 
@@ -22,8 +24,14 @@ SKULL_PIXELS = 1.2
 
 
 def make_head_pictures(
-    n_pictures=200, *, shape=(40, 54), noise=2.0, image_noise=0.25, random_state=None, directory=None
-):
+    n_pictures: int = 200,
+    *,
+    shape: Sequence[int] = (40, 54),
+    noise: float = 2.0,
+    image_noise: float = 0.25,
+    random_state: Seed = None,
+    directory: PathLike | None = None,
+) -> Cohort:
     """Generate ultrasound-like pictures of heads, and a table that holds the size of their pixels.
 
     The circumference of a head in mm is what the picture shows times the size of a pixel, which stands in

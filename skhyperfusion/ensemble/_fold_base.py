@@ -1,7 +1,7 @@
 """What the ensembles of folds share: one model per fold, fitted in parallel; who gets which parameter."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import sklearn
@@ -98,7 +98,7 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         router = self.get_metadata_routing()
         return route_fit(router, self.estimator, params=params, sample_weight=sample_weight, groups=groups)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Tell who gets which parameter of `fit`.
 
         Returns
@@ -132,7 +132,7 @@ class BaseFoldEnsemble(MetaEstimatorMixin, BaseEstimator):
         return np.std(predicted, axis=0, ddof=1)
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Number of columns seen in `fit`, if the estimator knows it."""
         if not hasattr(self, "estimators_"):
             raise AttributeError(f"{type(self).__name__} has no n_features_in_ before fit.")

@@ -1,6 +1,6 @@
 """One model per fold of the training rows, whose predictions are combined."""
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from skhyperfusion._meta import row_names
 from skhyperfusion._rules import OneOf
 from skhyperfusion._target_checks import check_labels, check_values
+from skhyperfusion._typing import ArrayLike, Estimator, Folds, Scorer, TableLike, Voting
 from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
 from skhyperfusion.ensemble._rules import VOTING, combine
 
@@ -77,12 +78,27 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
     _own_rules: ClassVar = {"voting": [OneOf(*VOTING)]}
 
     def __init__(
-        self, estimator, *, cv=5, voting="confidence", n_best=None, scoring=None, n_jobs=None, verbose=0
-    ):
+        self,
+        estimator: Estimator,
+        *,
+        cv: Folds = 5,
+        voting: Voting = "confidence",
+        n_best: int | None = None,
+        scoring: Scorer | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(estimator, cv=cv, n_best=n_best, scoring=scoring, n_jobs=n_jobs, verbose=verbose)
         self.voting = voting
 
-    def fit(self, X, y, sample_weight=None, groups=None, **params):
+    def fit(
+        self,
+        X: TableLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Fit one model per fold.
 
         Parameters
@@ -105,7 +121,7 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
         """
         return self._fit(X, y, sample_weight, groups, params)
 
-    def predict(self, X):
+    def predict(self, X: TableLike) -> np.ndarray:
         """Predict class labels.
 
         Parameters
@@ -122,7 +138,9 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
         return self.classes_[combine(self._members(X), self.voting).argmax(axis=1)]
 
     @available_if(lambda self: self.voting != "hard")
-    def predict_proba(self, X, return_std=False):
+    def predict_proba(
+        self, X: TableLike, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict class probabilities; not there with ``voting="hard"``.
 
         Parameters
@@ -153,7 +171,7 @@ class FoldEnsembleClassifier(ClassifierMixin, BaseFoldEnsemble):
         return (combined, self._spread(members)) if return_std else combined
 
     @available_if(lambda self: self.voting != "hard")
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: TableLike) -> np.ndarray:
         """Predict logarithms of class probabilities; not there with ``voting="hard"``.
 
         Parameters
@@ -247,10 +265,26 @@ class FoldEnsembleRegressor(RegressorMixin, BaseFoldEnsemble):
     ([181.0, 93.0], [0.9, 1.3])
     """
 
-    def __init__(self, estimator, *, cv=5, n_best=None, scoring=None, n_jobs=None, verbose=0):
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        cv: Folds = 5,
+        n_best: int | None = None,
+        scoring: Scorer | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(estimator, cv=cv, n_best=n_best, scoring=scoring, n_jobs=n_jobs, verbose=verbose)
 
-    def fit(self, X, y, sample_weight=None, groups=None, **params):
+    def fit(
+        self,
+        X: TableLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Fit one model per fold.
 
         Parameters
@@ -273,7 +307,13 @@ class FoldEnsembleRegressor(RegressorMixin, BaseFoldEnsemble):
         """
         return self._fit(X, y, sample_weight, groups, params)
 
-    def predict(self, X, return_std=False):
+    @overload
+    def predict(self, X: TableLike, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X: TableLike, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(self, X: TableLike, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict values.
 
         Parameters

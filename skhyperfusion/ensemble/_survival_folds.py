@@ -1,5 +1,7 @@
 """One survival model per fold of the training rows, whose curves are averaged."""
 
+from typing import Any, Self
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -7,6 +9,7 @@ from skhyperfusion._curves import mean_time
 from skhyperfusion._meta import row_names
 from skhyperfusion._survival import check_survival, survival_target
 from skhyperfusion._survival_mixin import SurvivalMixin
+from skhyperfusion._typing import ArrayLike, Estimator, Folds, Scorer, TableLike
 from skhyperfusion.ensemble._fold_base import BaseFoldEnsemble
 
 
@@ -58,10 +61,26 @@ class FoldEnsembleSurvival(SurvivalMixin, BaseFoldEnsemble):
     1.0
     """
 
-    def __init__(self, estimator, *, cv=5, n_best=None, scoring=None, n_jobs=None, verbose=0):
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        cv: Folds = 5,
+        n_best: int | None = None,
+        scoring: Scorer | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(estimator, cv=cv, n_best=n_best, scoring=scoring, n_jobs=n_jobs, verbose=verbose)
 
-    def fit(self, X, y, sample_weight=None, groups=None, **params):
+    def fit(
+        self,
+        X: TableLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Fit one model per fold.
 
         Parameters
@@ -87,7 +106,7 @@ class FoldEnsembleSurvival(SurvivalMixin, BaseFoldEnsemble):
         self.unique_times_ = grid[grid <= min(model.unique_times_[-1] for model in self.estimators_)]
         return self
 
-    def predict(self, X):
+    def predict(self, X: TableLike) -> np.ndarray:
         """Predict the risk: minus the mean time without the event up to the last of ``unique_times_``.
 
         Parameters

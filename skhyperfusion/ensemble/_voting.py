@@ -1,6 +1,7 @@
 """Several classifiers, combined by how sure each is of a row."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.ensemble import VotingClassifier
@@ -9,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._rules import OneOf, check_parameters
 from skhyperfusion._sklearn_private import constraints_without
+from skhyperfusion._typing import ArrayLike, TableLike, Transformed, Voting
 from skhyperfusion._wording import listing
 from skhyperfusion.ensemble._rules import VOTING, combine
 
@@ -82,14 +84,14 @@ class ConfidenceVotingClassifier(VotingClassifier):
 
     def __init__(
         self,
-        estimators,
+        estimators: Sequence[tuple[str, Any]],
         *,
-        voting="confidence",
-        weights=None,
-        n_jobs=None,
-        flatten_transform=True,
-        verbose=False,
-    ):
+        voting: Voting = "confidence",
+        weights: ArrayLike | None = None,
+        n_jobs: int | None = None,
+        flatten_transform: bool = True,
+        verbose: bool = False,
+    ) -> None:
         super().__init__(
             estimators,
             voting=voting,
@@ -99,7 +101,7 @@ class ConfidenceVotingClassifier(VotingClassifier):
             verbose=verbose,
         )
 
-    def fit(self, X, y, **fit_params):
+    def fit(self, X: TableLike, y: ArrayLike, **fit_params: Any) -> Self:
         """Fit the classifiers.
 
         Parameters
@@ -131,7 +133,7 @@ class ConfidenceVotingClassifier(VotingClassifier):
                 )
         return super().fit(X, y, **fit_params)
 
-    def predict(self, X):
+    def predict(self, X: TableLike) -> np.ndarray:
         """Predict class labels.
 
         Parameters
@@ -150,7 +152,7 @@ class ConfidenceVotingClassifier(VotingClassifier):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     @available_if(_gives_probabilities)
-    def predict_proba(self, X):
+    def predict_proba(self, X: TableLike) -> np.ndarray:
         """Combine the probabilities by the rule; not there with ``voting="hard"``.
 
         Parameters
@@ -166,7 +168,7 @@ class ConfidenceVotingClassifier(VotingClassifier):
         check_is_fitted(self)
         return combine(self._collect_probas(X), self.voting, self._weights_not_none)
 
-    def transform(self, X):
+    def transform(self, X: TableLike) -> Transformed:
         """Return what the classifiers say one by one.
 
         Parameters
@@ -187,7 +189,7 @@ class ConfidenceVotingClassifier(VotingClassifier):
         probabilities = self._collect_probas(X)
         return np.hstack(probabilities) if self.flatten_transform else probabilities
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Name the columns of `transform`.
 
         Parameters

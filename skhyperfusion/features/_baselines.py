@@ -3,10 +3,12 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from skhyperfusion._table._preprocessor import TabularPreprocessor
+from skhyperfusion._typing import Columns, FeatureMethod
 from skhyperfusion.features._image_features import ImageFeatures
+from skhyperfusion.images._loader import ImageLoader
 
 _ALPHAS = np.logspace(-3, 5, 17)
 _STRENGTHS = np.logspace(-4, 2, 7)
@@ -21,7 +23,13 @@ class LogisticSearch(GridSearchCV):
         return self.best_estimator_.score(X, y, **params)
 
 
-def baseline_classifier(method="pca", *, image_columns="auto", image_loader=None, n_components=60):
+def baseline_classifier(
+    method: FeatureMethod = "pca",
+    *,
+    image_columns: Columns = "auto",
+    image_loader: ImageLoader | None = None,
+    n_components: int = 60,
+) -> Pipeline:
     """Logistic regression on the image's principal components and the preprocessed table.
 
     A network that does not beat it in the same folds is not worth its time.
@@ -61,7 +69,13 @@ def baseline_classifier(method="pca", *, image_columns="auto", image_loader=None
     return _baseline(method, image_columns, image_loader, n_components, search)
 
 
-def baseline_regressor(method="pca", *, image_columns="auto", image_loader=None, n_components=60):
+def baseline_regressor(
+    method: FeatureMethod = "pca",
+    *,
+    image_columns: Columns = "auto",
+    image_loader: ImageLoader | None = None,
+    n_components: int = 60,
+) -> Pipeline:
     """Ridge regression on the image's principal components and the preprocessed table.
 
     A network that does not beat it in the same folds is not worth its time.

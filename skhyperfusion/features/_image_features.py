@@ -1,7 +1,10 @@
 """ImageFeatures: image columns become numbers, the other columns pass."""
 
+from typing import Any, Self
+
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,17 +17,19 @@ from skhyperfusion._rules import (
     Nothing,
     Number,
     OneOf,
+    Rule,
     SequenceOf,
     check_parameters,
 )
 from skhyperfusion._sklearn_private import check_feature_names_in
 from skhyperfusion._table._columns import check_table, resolve_columns
 from skhyperfusion._table._output import as_asked, distinct
+from skhyperfusion._typing import ArrayLike, Columns, FeatureMethod, TableLike, Transformed
 from skhyperfusion.features._network import NetworkFeatures
 from skhyperfusion.features._voxels import VoxelFeatures
 from skhyperfusion.images._loader import ImageLoader
 
-_RULES = {
+_RULES: dict[str, list[Rule]] = {
     "method": [OneOf("pca", "voxels"), Callable()],
     "image_columns": [
         OneOf("auto"),
@@ -115,15 +120,21 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, method="pca", *, image_columns="auto", image_loader=None, n_components=60, device="auto"
-    ):
+        self,
+        method: FeatureMethod = "pca",
+        *,
+        image_columns: Columns = "auto",
+        image_loader: ImageLoader | None = None,
+        n_components: int = 60,
+        device: str | torch.device = "auto",
+    ) -> None:
         self.method = method
         self.image_columns = image_columns
         self.image_loader = image_loader
         self.n_components = n_components
         self.device = device
 
-    def fit(self, X, y=None):
+    def fit(self, X: TableLike, y: Any = None) -> Self:
         """Learn what makes features of the images of X.
 
         Parameters
@@ -165,7 +176,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         self._features = self._make_features().fit(source.view(~source.missing))
         return self
 
-    def transform(self, X):
+    def transform(self, X: TableLike) -> Transformed:
         """Replace the images of X by their features.
 
         Parameters
@@ -193,7 +204,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         features = pd.DataFrame(features, columns=names, index=frame.index)
         return as_asked(self, pd.concat([others, features], axis=1))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns that `transform` gives.
 
         Parameters
@@ -217,7 +228,7 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         names += [f"missingindicator_{image}"] * self._flags_missing
         return np.array(distinct(names), dtype=object)
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, nested ones too, as ``image_loader__shape``.
 
         Parameters
@@ -235,17 +246,17 @@ class ImageFeatures(TransformerMixin, BaseEstimator):
         return super().set_params(**params)
 
     @property
-    def mask_(self):
+    def mask_(self) -> np.ndarray | None:
         """Voxels that differ between the training images."""
         return self._learned("mask_")
 
     @property
-    def pca_(self):
+    def pca_(self) -> Any:
         """The principal components, with "pca"."""
         return self._learned("pca_")
 
     @property
-    def module_(self):
+    def module_(self) -> torch.nn.Module:
         """The network."""
         return self._learned("module_")
 

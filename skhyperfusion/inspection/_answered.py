@@ -103,7 +103,7 @@ def make_scorer_of(estimator, scoring, caller):
     return check_scoring(estimator, scoring=scoring), name_of_metric(scoring)
 
 
-def as_truth(estimator, X, y, caller):
+def as_truth(estimator, X, y, caller) -> np.ndarray:
     """Return y as an array (n_samples,) or (n_samples, n_outputs); structured, of a survival model."""
     if is_survival(estimator):
         values = check_survival(y, X.index, name=caller)

@@ -1,14 +1,26 @@
 """What each column of the table adds to a row's prediction, its image held fixed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from sklearn.utils import Bunch
 
 from skhyperfusion._rules import Number, RandomState, check_argument, private_random_state
+from skhyperfusion._typing import Estimator, Seed
 from skhyperfusion._wording import listing
 from skhyperfusion.inspection._answers import Findings, answers_of, as_rows, check_column
 
 
-def tabular_attribution(estimator, X, *, columns=None, background=None, n_permutations=20, random_state=None):
+def tabular_attribution(
+    estimator: Estimator,
+    X: pd.DataFrame,
+    *,
+    columns: Sequence[str] | None = None,
+    background: pd.DataFrame | None = None,
+    n_permutations: int = 20,
+    random_state: Seed = None,
+) -> Bunch:
     """Share a prediction out among the columns of the table: Shapley values, with the image held fixed.
 
     A column that is left out takes its value from a row of the background. Columns are put in, one after the

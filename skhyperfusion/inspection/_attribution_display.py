@@ -1,15 +1,26 @@
 """Maps of an attribution, drawn over the anatomy."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self
 
 import nibabel
 import numpy as np
+import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from skhyperfusion._optional import axes_or_new, import_optional, import_pyplot
 from skhyperfusion._rules import Nothing, Number, check_argument
+from skhyperfusion._typing import Estimator, TableLike
 from skhyperfusion._wording import check_choice
 from skhyperfusion.inspection._image_attribution import image_attribution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from sklearn.utils import Bunch
 
 _ENGINES = ("matplotlib", "nilearn")
 
@@ -56,32 +67,32 @@ class AttributionDisplay:
     ['x = 4', 'y = 4', 'z = 2']
     """
 
-    def __init__(self, attribution):
+    def __init__(self, attribution: Bunch) -> None:
         self.attribution = attribution
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        target=None,
-        method="integrated_gradients",
+        estimator: Estimator,
+        X: TableLike,
+        target: object = None,
+        method: Literal["integrated_gradients", "saliency", "occlusion", "gradcam"] = "integrated_gradients",
         *,
-        row=0,
-        against=None,
-        baseline=None,
-        tolerance=None,
-        window=None,
-        layer=None,
-        image=None,
-        at=None,
-        mosaic=None,
-        smooth=0.0,
-        cmap=None,
-        vmax=None,
-        engine="matplotlib",
-        ax=None,
-    ):
+        row: int = 0,
+        against: Mapping[str, object] | None = None,
+        baseline: Literal["blur", "zero"] | pd.DataFrame | None = None,
+        tolerance: float | None = None,
+        window: int | Sequence[int] | None = None,
+        layer: str | None = None,
+        image: str | None = None,
+        at: Sequence[float] | None = None,
+        mosaic: int | None = None,
+        smooth: float = 0.0,
+        cmap: str | Colormap | None = None,
+        vmax: float | None = None,
+        engine: Literal["matplotlib", "nilearn"] = "matplotlib",
+        ax: Axes | None = None,
+    ) -> Self:
         """Explain one row by a fitted estimator, and draw its map.
 
         Parameters
@@ -118,16 +129,16 @@ class AttributionDisplay:
     def plot(
         self,
         *,
-        row=0,
-        image=None,
-        at=None,
-        mosaic=None,
-        smooth=0.0,
-        cmap=None,
-        vmax=None,
-        engine="matplotlib",
-        ax=None,
-    ):
+        row: int = 0,
+        image: str | None = None,
+        at: Sequence[float] | None = None,
+        mosaic: int | None = None,
+        smooth: float = 0.0,
+        cmap: str | Colormap | None = None,
+        vmax: float | None = None,
+        engine: Literal["matplotlib", "nilearn"] = "matplotlib",
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the map of one row over its scan.
 
         Parameters

@@ -1,11 +1,16 @@
 """What images and table each add to a score, and what only both together do."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from sklearn import config_context
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._rules import Number, RandomState, check_argument, private_random_state
 from skhyperfusion._table._columns import resolve_columns
+from skhyperfusion._typing import ArrayLike, Estimator, Scorer, Seed
 from skhyperfusion._wording import show
 from skhyperfusion.inspection._answered import Answered, as_truth, make_scorer_of
 from skhyperfusion.inspection._answers import Findings, as_rows, check_column
@@ -15,18 +20,18 @@ NAMES = ["images", "table", "both", "interaction"]
 
 
 def modality_contribution(
-    estimator,
-    X,
-    y,
-    scoring=None,
+    estimator: Estimator,
+    X: pd.DataFrame,
+    y: ArrayLike,
+    scoring: Scorer | None = None,
     *,
-    groups=None,
-    image_columns=None,
-    n_repeats=10,
-    n_resamples=200,
-    confidence=0.95,
-    random_state=None,
-):
+    groups: ArrayLike | None = None,
+    image_columns: Sequence[str] | None = None,
+    n_repeats: int = 10,
+    n_resamples: int = 200,
+    confidence: float = 0.95,
+    random_state: Seed = None,
+) -> Bunch:
     """Tell what a score loses when subjects get the images, the table rows, or both, of others.
 
     The images are exchanged among the subjects, the table staying where it is; then the table; then both, so

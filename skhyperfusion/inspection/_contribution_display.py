@@ -1,9 +1,20 @@
 """What images and table contribute, drawn with the intervals."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
 
 from skhyperfusion._optional import axes_or_new, import_pyplot
+from skhyperfusion._typing import ArrayLike, Estimator, Scorer, Seed
 from skhyperfusion.inspection._contribution import modality_contribution
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from sklearn.utils import Bunch
 
 
 class ContributionDisplay:
@@ -42,25 +53,25 @@ class ContributionDisplay:
     ['images', 'table', 'both', 'interaction']
     """
 
-    def __init__(self, contribution):
+    def __init__(self, contribution: Bunch) -> None:
         self.contribution = contribution
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
-        scoring=None,
+        estimator: Estimator,
+        X: pd.DataFrame,
+        y: ArrayLike,
+        scoring: Scorer | None = None,
         *,
-        groups=None,
-        image_columns=None,
-        n_repeats=10,
-        n_resamples=200,
-        confidence=0.95,
-        random_state=None,
-        ax=None,
-    ):
+        groups: ArrayLike | None = None,
+        image_columns: Sequence[str] | None = None,
+        n_repeats: int = 10,
+        n_resamples: int = 200,
+        confidence: float = 0.95,
+        random_state: Seed = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Compute the contributions to a fitted estimator's score, and draw them.
 
         Parameters
@@ -89,7 +100,7 @@ class ContributionDisplay:
         )
         return cls(contribution).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw each loss with its interval.
 
         Parameters
@@ -106,7 +117,7 @@ class ContributionDisplay:
         ax = axes_or_new(ax, type(self).__name__, (6.4, 2.6))
         places = np.arange(len(found.names))
         self.intervals_ = ax.hlines(places, *found.interval.T, color="C0", linewidth=2)
-        (self.points_,) = ax.plot(found.values, places, "D", color="C0", markersize=7)
+        self.points_ = ax.plot(found.values, places, "D", color="C0", markersize=7)[0]
         ax.axvline(0, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
         ax.set_yticks(places, found.names)
         ax.set_ylim(len(places) - 0.5, -0.5)

@@ -1,11 +1,16 @@
 """Which voxels of a scan speak for a prediction, given the row's table, on the grid of the scan as stored."""
 
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
 import nibabel
 import numpy as np
 import pandas as pd
+from sklearn.utils import Bunch
 
 from skhyperfusion._optional import import_optional
 from skhyperfusion._rules import DictOf, InstanceOf, Nothing, Number, SequenceOf, check_argument
+from skhyperfusion._typing import Estimator, TableLike
 from skhyperfusion._wording import check_choice
 from skhyperfusion.images._voxels._placement import put_back
 from skhyperfusion.inspection._answers import Findings, as_rows, check_column
@@ -25,17 +30,17 @@ _LEVELS = ("occlusion", "gradcam")  # no shares: averaged on the way back, not a
 
 
 def image_attribution(
-    estimator,
-    X,
-    target=None,
-    method="integrated_gradients",
+    estimator: Estimator,
+    X: TableLike,
+    target: object = None,
+    method: Literal["integrated_gradients", "saliency", "occlusion", "gradcam"] = "integrated_gradients",
     *,
-    against=None,
-    baseline=None,
-    tolerance=None,
-    window=None,
-    layer=None,
-):
+    against: Mapping[str, object] | None = None,
+    baseline: Literal["blur", "zero"] | pd.DataFrame | None = None,
+    tolerance: float | None = None,
+    window: int | Sequence[int] | None = None,
+    layer: str | None = None,
+) -> Bunch:
     """Map what each voxel of a scan adds to the prediction, given the table of its row.
 
     The maps lie on the grid of the image as it is stored, not as the network sees it, so that any viewer

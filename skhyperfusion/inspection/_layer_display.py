@@ -1,9 +1,20 @@
 """The losses of a network whose layers were re-initialised, drawn."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
 
 from skhyperfusion._optional import axes_or_new, import_pyplot
+from skhyperfusion._typing import ArrayLike, Names, Seed, TableLike
 from skhyperfusion.inspection._layer_sensitivity import layer_sensitivity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.utils import Bunch
+
+    from skhyperfusion._base import BaseHyperFusion
 
 
 class LayerSensitivityDisplay:
@@ -39,23 +50,23 @@ class LayerSensitivityDisplay:
     2
     """
 
-    def __init__(self, sensitivity):
+    def __init__(self, sensitivity: Bunch) -> None:
         self.sensitivity = sensitivity
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: BaseHyperFusion,
+        X: TableLike,
+        y: ArrayLike,
         *,
-        n_repeats=400,
-        layers=None,
-        sample_weight=None,
-        random_state=None,
-        verbose=0,
-        ax=None,
-    ):
+        n_repeats: int = 400,
+        layers: Names = None,
+        sample_weight: ArrayLike | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
+        ax: Axes | None = None,
+    ) -> Self:
         """Score the layers of a fitted estimator, and draw the result.
 
         Parameters
@@ -88,7 +99,7 @@ class LayerSensitivityDisplay:
         )
         return cls(sensitivity).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw the range of each layer's losses: 5th to 95th percentile, quartiles, median.
 
         Parameters

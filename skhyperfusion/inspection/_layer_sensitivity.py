@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from skhyperfusion._rules import (
     check_argument,
     private_random_state,
 )
+from skhyperfusion._typing import ArrayLike, Names, Seed, TableLike
 from skhyperfusion._wording import show
 from skhyperfusion.inspection._probe import Probe, probe_losses
 from skhyperfusion.inspection._rows import ScoredRows
@@ -32,8 +34,16 @@ MIN_REPEATS = 5  # of fewer losses the entropy cannot be estimated
 
 
 def layer_sensitivity(
-    estimator, X, y, *, n_repeats=400, layers=None, sample_weight=None, random_state=None, verbose=0
-):
+    estimator: BaseHyperFusion,
+    X: TableLike,
+    y: ArrayLike,
+    *,
+    n_repeats: int = 400,
+    layers: Names = None,
+    sample_weight: ArrayLike | None = None,
+    random_state: Seed = None,
+    verbose: int = 0,
+) -> Bunch:
     """Score the layers of a fitted network by how much the loss depends on each.
 
     The way in which the authors of HyperFusion chose the external layers: a trained network *without* a
@@ -136,7 +146,7 @@ def layer_sensitivity(
     """
     _check_arguments(estimator, n_repeats, layers, random_state, verbose)
     device = spread_device(estimator.device, fitted=True)
-    network = copy.deepcopy(estimator.module_).eval().to(device)
+    network: Any = copy.deepcopy(estimator.module_).eval().to(device)
     parts = nn.ModuleDict({"backbone": network.backbone, "head": network.head})
     names, skipped = _choose(parts, layers)
     every = resolve_layers(parts, "*", NAME)

@@ -1,13 +1,16 @@
 """How far the generated weights move over a table, by what they do to the output."""
 
 import contextlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.decomposition import PCA
+from sklearn.utils import Bunch
 
 from skhyperfusion._rules import Number, RandomState, check_argument, private_random_state
+from skhyperfusion._typing import Estimator, Seed
 from skhyperfusion.inspection._answers import Findings, as_rows, check_column
 from skhyperfusion.inspection._attribution import table_columns
 from skhyperfusion.inspection._members import Answer, encoded, members_of
@@ -19,7 +22,15 @@ from skhyperfusion.nn._layout import lay_out_images
 NAME = "weight_modulation"
 
 
-def weight_modulation(estimator, X, *, columns=None, n_pairs=50, n_images=32, random_state=None):
+def weight_modulation(
+    estimator: Estimator,
+    X: pd.DataFrame,
+    *,
+    columns: Sequence[str] | None = None,
+    n_pairs: int = 50,
+    n_images: int = 32,
+    random_state: Seed = None,
+) -> Bunch:
     """Measure whether the hypernetwork uses what it is given: what its weights do, by layer and column.
 
     One layer after the other is given the weights of another row, or of the same row with one column from

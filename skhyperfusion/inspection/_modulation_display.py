@@ -1,11 +1,21 @@
 """What generated weights do, drawn: the effect of each column, or the embedding of the table."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
 import numpy as np
 import pandas as pd
 
 from skhyperfusion._optional import axes_or_new, import_pyplot
+from skhyperfusion._typing import Estimator, Seed
 from skhyperfusion._wording import check_choice
 from skhyperfusion.inspection._modulation import weight_modulation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from sklearn.utils import Bunch
 
 _KINDS = ("columns", "embedding")
 
@@ -43,23 +53,23 @@ class ModulationDisplay:
     ['F', 'M']
     """
 
-    def __init__(self, modulation):
+    def __init__(self, modulation: Bunch) -> None:
         self.modulation = modulation
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
+        estimator: Estimator,
+        X: pd.DataFrame,
         *,
-        columns=None,
-        n_pairs=50,
-        n_images=32,
-        random_state=None,
-        kind="columns",
-        color=None,
-        ax=None,
-    ):
+        columns: Sequence[str] | None = None,
+        n_pairs: int = 50,
+        n_images: int = 32,
+        random_state: Seed = None,
+        kind: Literal["columns", "embedding"] = "columns",
+        color: str | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Measure the modulation of a fitted estimator, and draw it.
 
         Parameters
@@ -79,7 +89,13 @@ class ModulationDisplay:
         )
         return cls(modulation).plot(kind=kind, color=color, ax=ax)
 
-    def plot(self, *, kind="columns", color=None, ax=None):
+    def plot(
+        self,
+        *,
+        kind: Literal["columns", "embedding"] = "columns",
+        color: str | None = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the effects of the columns, or the rows of the table as the first layer's generator sees them.
 
         Parameters

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import Bunch
 
 from skhyperfusion._rules import Number, check_argument
 from skhyperfusion._table._cells import holds_numbers
+from skhyperfusion._typing import ArrayLike, Estimator
 from skhyperfusion.inspection._answers import Findings, answers_of, as_rows, check_column
 
 
-def conditioning_profile(estimator, X, column, *, grid=None, n_grid=20):
+def conditioning_profile(
+    estimator: Estimator, X: pd.DataFrame, column: str, *, grid: ArrayLike | None = None, n_grid: int = 20
+) -> Bunch:
     """Predict the same rows, images and all, with one column set to each of some values.
 
     Individual conditional expectation (Goldstein et al. 2015), where the curves of rows differ as their

@@ -1,10 +1,20 @@
 """A profile, drawn: a thin line for each row, a thick one for their mean."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
 
 from skhyperfusion._optional import axes_or_new, import_pyplot
+from skhyperfusion._typing import ArrayLike, Estimator
 from skhyperfusion._wording import check_choice
 from skhyperfusion.inspection._profile import conditioning_profile
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from sklearn.utils import Bunch
 
 _MOST_LINES = 100  # more are a surface
 
@@ -43,11 +53,21 @@ class ConditioningDisplay:
     'weight'
     """
 
-    def __init__(self, profile):
+    def __init__(self, profile: Bunch) -> None:
         self.profile = profile
 
     @classmethod
-    def from_estimator(cls, estimator, X, column, *, grid=None, n_grid=20, target=None, ax=None):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: pd.DataFrame,
+        column: str,
+        *,
+        grid: ArrayLike | None = None,
+        n_grid: int = 20,
+        target: object = None,
+        ax: Axes | None = None,
+    ) -> Self:
         """Compute the profile of a fitted estimator, and draw it.
 
         Parameters
@@ -65,7 +85,7 @@ class ConditioningDisplay:
         profile = conditioning_profile(estimator, X, column, grid=grid, n_grid=n_grid)
         return cls(profile).plot(target=target, ax=ax)
 
-    def plot(self, *, target=None, ax=None):
+    def plot(self, *, target: object = None, ax: Axes | None = None) -> Self:
         """Draw the curves.
 
         Parameters

@@ -1,13 +1,17 @@
 """Whether a network's features tell what should not matter: scanner, site, sex."""
 
+from typing import Literal
+
 import joblib
 import numpy as np
 import pandas as pd
 from sklearn import config_context
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skhyperfusion._rules import Number, OneOf, RandomState, check_argument, private_random_state
 from skhyperfusion._table._cells import holds_numbers
+from skhyperfusion._typing import ArrayLike, Estimator, Folds, Scorer, Seed
 from skhyperfusion._wording import listing, show
 from skhyperfusion.inspection._answered import Answered, as_truth, make_scorer_of
 from skhyperfusion.inspection._answers import Findings, as_rows, check_column
@@ -20,21 +24,21 @@ _MOST_CODES = 10  # a column of more different numbers is a measure
 
 
 def site_check(
-    estimator,
-    X,
-    site,
-    y=None,
-    scoring=None,
+    estimator: Estimator,
+    X: pd.DataFrame,
+    site: str | ArrayLike,
+    y: ArrayLike | None = None,
+    scoring: Scorer | None = None,
     *,
-    kind="auto",
-    groups=None,
-    cv=5,
-    n_permutations=200,
-    n_resamples=200,
-    confidence=0.95,
-    random_state=None,
-    n_jobs=None,
-):
+    kind: Literal["auto", "categorical", "numeric"] = "auto",
+    groups: ArrayLike | None = None,
+    cv: Folds = 5,
+    n_permutations: int = 200,
+    n_resamples: int = 200,
+    confidence: float = 0.95,
+    random_state: Seed = None,
+    n_jobs: int | None = None,
+) -> Bunch:
     """Tell how well a network's features predict a column that should not matter, such as the scanner.
 
     A linear model learns the column from what `embed` returns, cross-validated, and is compared with the same

@@ -1,9 +1,19 @@
 """How well the features tell a column that should not matter, drawn beside chance."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from skhyperfusion._optional import axes_or_new, import_pyplot
+from skhyperfusion._typing import ArrayLike, Estimator, Scorer
 from skhyperfusion.inspection._site import site_check
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from sklearn.utils import Bunch
 
 
 class SiteCheckDisplay:
@@ -37,11 +47,21 @@ class SiteCheckDisplay:
     'balanced accuracy of telling sex from the features'
     """
 
-    def __init__(self, check):
+    def __init__(self, check: Bunch) -> None:
         self.check = check
 
     @classmethod
-    def from_estimator(cls, estimator, X, site, y=None, scoring=None, *, ax=None, **settings):
+    def from_estimator(
+        cls,
+        estimator: Estimator,
+        X: pd.DataFrame,
+        site: str | ArrayLike,
+        y: ArrayLike | None = None,
+        scoring: Scorer | None = None,
+        *,
+        ax: Axes | None = None,
+        **settings: Any,
+    ) -> Self:
         """Check the features of a fitted estimator, and draw them against chance.
 
         Parameters
@@ -60,7 +80,7 @@ class SiteCheckDisplay:
         import_pyplot(cls.__name__)
         return cls(site_check(estimator, X, site, y, scoring, **settings)).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw the scores of permuted columns, and that of the column itself as a line.
 
         Parameters
@@ -84,7 +104,7 @@ class SiteCheckDisplay:
         ax.legend()
         return self
 
-    def plot_groups(self, *, ax=None):
+    def plot_groups(self, *, ax: Axes | None = None) -> Self:
         """Draw how the score changes without each group, with the intervals.
 
         Parameters

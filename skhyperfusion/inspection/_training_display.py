@@ -1,8 +1,18 @@
 """How a training went: losses, score, learning rate, and the epoch that was kept."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._optional import axes_or_new, import_pyplot
+from skhyperfusion._typing import Estimator
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 class TrainingDisplay:
@@ -37,12 +47,12 @@ class TrainingDisplay:
     ['training loss', 'epoch kept: 3']
     """
 
-    def __init__(self, history, best_epoch):
+    def __init__(self, history: pd.DataFrame, best_epoch: int) -> None:
         self.history = history
         self.best_epoch = best_epoch
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Estimator, *, ax: Axes | None = None) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
@@ -58,7 +68,9 @@ class TrainingDisplay:
         """
         import_pyplot(cls.__name__)
         check_is_fitted(estimator)
-        model = estimator[-1] if hasattr(estimator, "steps") else estimator
+        model: Any = estimator
+        if hasattr(estimator, "steps"):
+            model = model[-1]
         if not hasattr(model, "history_"):
             raise TypeError(
                 f"TrainingDisplay needs an estimator with a history_, and {type(model).__name__} has none. "
@@ -66,7 +78,7 @@ class TrainingDisplay:
             )
         return cls(model.history_, model.best_epoch_).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Axes | None = None) -> Self:
         """Draw losses and score by epoch, the learning rate behind them.
 
         Parameters

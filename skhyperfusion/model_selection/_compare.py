@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from sklearn.base import is_classifier
@@ -11,6 +12,7 @@ from sklearn.utils import indexable
 
 from skhyperfusion._meta import fit_rows, make_folds, make_router, route_fit, run_fits, score_rows
 from skhyperfusion._rules import Boolean, HasMethods, Number, check_argument
+from skhyperfusion._typing import ArrayLike, Estimator, Folds, PathLike, Scorers, TableLike
 from skhyperfusion._wording import check_choice, show
 from skhyperfusion.model_selection._comparison import SCORE_COLUMNS, Comparison, check_confidence
 from skhyperfusion.model_selection._metrics import errors_in
@@ -26,7 +28,7 @@ class ComparisonInterrupted(KeyboardInterrupt):
         Of the fits that were finished, if there are any.
     """
 
-    def __init__(self, message, comparison=None):
+    def __init__(self, message: str, comparison: Comparison | None = None) -> None:
         super().__init__(message)
         self.comparison = comparison
 
@@ -40,26 +42,26 @@ class ComparisonError(RuntimeError):
         Of the fits that were finished, if there are any.
     """
 
-    def __init__(self, message, comparison=None):
+    def __init__(self, message: str, comparison: Comparison | None = None) -> None:
         super().__init__(message)
         self.comparison = comparison
 
 
 def compare_estimators(
-    estimators,
-    X,
-    y,
+    estimators: Mapping[str, Estimator],
+    X: TableLike,
+    y: ArrayLike,
     *,
-    cv=5,
-    scoring=None,
-    groups=None,
-    params=None,
-    reference=None,
-    confidence=0.95,
-    results=None,
-    n_jobs=None,
-    verbose=0,
-):
+    cv: Folds = 5,
+    scoring: Scorers | None = None,
+    groups: ArrayLike | None = None,
+    params: dict[str, Any] | None = None,
+    reference: str | None = None,
+    confidence: float = 0.95,
+    results: PathLike | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Comparison:
     """Cross-validate several methods in the same folds, and test their differences.
 
     Parameters

@@ -1,6 +1,10 @@
 """What a comparison found: scores, table, plot."""
 
+from __future__ import annotations
+
 import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +21,9 @@ from skhyperfusion.model_selection._statistics import (
     wilcoxon_test,
     without_rounding_noise,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SCORE_COLUMNS = ["method", "fold", "metric", "score", "fit_seconds", "score_seconds", "n_train", "n_test"]
 TESTS = ["corrected_t", "wilcoxon", "mann_whitney"]
@@ -72,7 +79,14 @@ class Comparison:
     [nan, -0.1]
     """
 
-    def __init__(self, scores, *, reference=None, confidence=0.95, errors=None):
+    def __init__(
+        self,
+        scores: pd.DataFrame,
+        *,
+        reference: str | None = None,
+        confidence: float = 0.95,
+        errors: Sequence[str] | None = None,
+    ) -> None:
         check_confidence(confidence)
         scores = pd.DataFrame(scores).reindex(columns=_present(scores))
         if scores.empty:
@@ -88,7 +102,7 @@ class Comparison:
         self.confidence = confidence
         self.errors = check_errors("Comparison", errors, self.metrics)
 
-    def table(self, metric=None):
+    def table(self, metric: str | None = None) -> pd.DataFrame:
         """Summarise one metric: a row per method.
 
         Parameters
@@ -133,7 +147,7 @@ class Comparison:
             table.insert(table.columns.get_loc(f"p_{test}") + 1, f"p_{test}_holm", holm(table[f"p_{test}"]))
         return table
 
-    def plot(self, metric=None, ax=None):
+    def plot(self, metric: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw one metric: a dot per fold, the mean and its confidence interval.
 
         Parameters

@@ -1,6 +1,7 @@
 """Train on one group of people, test on another, in the same folds throughout."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from skhyperfusion._meta import (
 from skhyperfusion._rules import Boolean, HasMethods, Number, check_argument
 from skhyperfusion._table._cells import as_text, cells_of, is_missing
 from skhyperfusion._table._frames import as_frame
+from skhyperfusion._typing import ArrayLike, Estimator, Folds, Scorers, TableLike
 from skhyperfusion._wording import did_you_mean, listing, show
 from skhyperfusion.model_selection._cross_scores import ALL, CrossGroupScores
 from skhyperfusion.model_selection._metrics import errors_in
@@ -30,18 +32,18 @@ MIN_ROWS = 2  # of a group in each part of each fold
 
 
 def cross_group_scores(
-    estimator,
-    X,
-    y,
+    estimator: Estimator,
+    X: TableLike,
+    y: ArrayLike,
     *,
-    by="sex",
-    cv=5,
-    scoring="neg_mean_absolute_error",
-    groups=None,
-    params=None,
-    n_jobs=None,
-    verbose=0,
-):
+    by: str | int | ArrayLike = "sex",
+    cv: Folds = 5,
+    scoring: Scorers = "neg_mean_absolute_error",
+    groups: ArrayLike | None = None,
+    params: dict[str, Any] | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> CrossGroupScores:
     """Cross-validate with every group as the training set and every group as the test set.
 
     HyperFusion's argument for conditioning on sex: models trained on one sex are compared on both. In every

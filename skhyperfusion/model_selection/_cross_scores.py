@@ -1,5 +1,10 @@
 """Scores by training and test group: table and heat map."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
 import numpy as np
 import pandas as pd
 
@@ -8,9 +13,15 @@ from skhyperfusion._rules import OneOf, check_argument
 from skhyperfusion._wording import check_choice, listing
 from skhyperfusion.model_selection._metrics import check_errors, title_of
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 ALL = "all"
 COLUMNS = ["train", "test", "fold", "metric", "score", "n_train", "n_test", "fit_seconds"]
-STATISTICS = {"mean": ("score", "mean"), "sd": ("score", "std")} | {
+Statistic: TypeAlias = Literal["mean", "sd", "n_train", "n_test"]
+STATISTICS: dict[Statistic, tuple[str, str]] = {
+    "mean": ("score", "mean"),
+    "sd": ("score", "std"),
     "n_train": ("n_train", "mean"),
     "n_test": ("n_test", "sum"),
 }
@@ -60,7 +71,7 @@ class CrossGroupScores:
     M      0.7  0.8
     """
 
-    def __init__(self, scores, *, errors=None):
+    def __init__(self, scores: pd.DataFrame, *, errors: Sequence[str] | None = None) -> None:
         scores = pd.DataFrame(scores)
         absent = [name for name in COLUMNS if name not in scores and name != "fit_seconds"]
         if absent or scores.empty:
@@ -72,7 +83,7 @@ class CrossGroupScores:
         self.metrics = list(dict.fromkeys(self.scores["metric"]))
         self.errors = check_errors("CrossGroupScores", errors, self.metrics)
 
-    def table(self, metric=None, statistic="mean"):
+    def table(self, metric: str | None = None, statistic: Statistic = "mean") -> pd.DataFrame:
         """Summarise one metric over the folds: a row per training group, a column per test group.
 
         Parameters
@@ -101,7 +112,7 @@ class CrossGroupScores:
             columns=[name for name in self.groups if name in wide.columns],
         )
 
-    def plot(self, metric=None, ax=None):
+    def plot(self, metric: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw a heat map of one metric.
 
         Parameters

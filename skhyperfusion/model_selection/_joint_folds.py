@@ -1,6 +1,7 @@
 """Folds that are alike in the target and in columns of the table at once."""
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from skhyperfusion._rules import Boolean, Number, RandomState, private_random_st
 from skhyperfusion._sklearn_private import count_rows
 from skhyperfusion._table._frames import as_frame
 from skhyperfusion._table._schema import clean_tabular
+from skhyperfusion._typing import ArrayLike, Columns, Seed, TableLike
 from skhyperfusion._wording import did_you_mean, listing, show
 
 MAX_PASSES = 10  # over the groups, to move each to a better fold; two or three are enough in practice
@@ -74,7 +76,15 @@ class JointStratifiedKFold(BaseCrossValidator):
     # A splitter asks for groups by its nature, as scikit-learn's own do.
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
-    def __init__(self, n_splits=5, *, columns=None, n_bins=4, shuffle=False, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        columns: Columns | None = None,
+        n_bins: int = 4,
+        shuffle: bool = False,
+        random_state: Seed = None,
+    ) -> None:
         self.n_splits = n_splits
         self.columns = columns
         self.n_bins = n_bins
@@ -99,7 +109,9 @@ class JointStratifiedKFold(BaseCrossValidator):
                 "or leave random_state out."
             )
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: TableLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows of each fold.
 
         Parameters
@@ -118,7 +130,7 @@ class JointStratifiedKFold(BaseCrossValidator):
         """
         return super().split(X, y, groups)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """Return the number of folds.
 
         Parameters

@@ -1,7 +1,13 @@
 """Folds of times to an event."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
 from skhyperfusion._survival import check_survival
 from skhyperfusion._table._frames import as_frame
+from skhyperfusion._typing import ArrayLike, TableLike
 from skhyperfusion.model_selection._joint_folds import JointStratifiedKFold
 
 
@@ -34,7 +40,9 @@ class SurvivalStratifiedKFold(JointStratifiedKFold):
     [2, 2, 2]
     """
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: TableLike, y: Any = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the rows of each fold.
 
         Parameters

@@ -1,6 +1,7 @@
 """Attention over the channels and positions of a feature map, conditioned on the table."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -71,7 +72,15 @@ class TabAttention(nn.Module):
     torch.Size([2, 16, 4, 4])
     """
 
-    def __init__(self, n_tabular_features, n_channels, *, map_shape=(), bottleneck=7, kernel_size=7):
+    def __init__(
+        self,
+        n_tabular_features: int,
+        n_channels: int,
+        *,
+        map_shape: Sequence[int] = (),
+        bottleneck: int = 7,
+        kernel_size: int = 7,
+    ) -> None:
         super().__init__()
         self.n_channels = n_channels
         self.map_shape = tuple(map_shape)
@@ -87,7 +96,7 @@ class TabAttention(nn.Module):
             conv = _CONV[len(self.map_shape)]
             self.position_conv = conv(3, 1, kernel_size, padding=kernel_size // 2)
 
-    def forward(self, h, tabular):
+    def forward(self, h: torch.Tensor, tabular: torch.Tensor) -> torch.Tensor:
         """Return h, its channels and positions weighted."""
         shape = (tabular.shape[0], self.n_channels, *self.map_shape)
         if tuple(h.shape) != shape:

@@ -3,7 +3,10 @@
 import math
 import numbers
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -124,8 +127,14 @@ class ResidualBackbone(nn.Module):
     dropout_places = (4, 2)  # the four blocks; before the head and inside it
 
     def __init__(
-        self, in_channels, *, spatial_dims, base_channels=16, dropout=(0.1, 0.2, 0.2, 0.3), paper=False
-    ):
+        self,
+        in_channels: int,
+        *,
+        spatial_dims: Literal[1, 2, 3],
+        base_channels: int = 16,
+        dropout: Sequence[float] = (0.1, 0.2, 0.2, 0.3),
+        paper: bool = False,
+    ) -> None:
         super().__init__()
         self.paper = paper
         conv = _check_spatial_dims(spatial_dims)
@@ -149,19 +158,21 @@ class ResidualBackbone(nn.Module):
             self.tail = nn.Sequential(OrderedDict(norm=BatchNorm(self.n_channels), relu=nn.ReLU()))
         _initialize_convolutions(self)
 
-    def forward(self, image, condition=None):
+    def forward(
+        self, image: torch.Tensor, condition: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """Return the map; `condition` may transform the map inside the last block."""
         h = self.block3(self.block2(self.block1(self.stem(image))))
         h = self.block4(h, condition)
         return h if self.tail is None else self.tail(h)
 
     @staticmethod
-    def map_shape(spatial_shape):
+    def map_shape(spatial_shape: Sequence[int]) -> tuple[int, ...]:
         """Return the spatial shape of the map for images of this one."""
         pooled = [max(1, size // 2) for size in spatial_shape]  # by the stem; then three strides of 2
         return tuple(math.ceil(size / 8) for size in pooled)
 
-    def make_head(self, n_outputs, *, dropout, **joining):
+    def make_head(self, n_outputs: int, *, dropout: Sequence[float], **joining: Any) -> Head:
         """Return the head: average pooling, dropout, linear 4F, ReLU, dropout, linear."""
         return Head(
             self.n_channels, n_outputs,
@@ -205,8 +216,13 @@ class PlainBackbone(nn.Module):
 
     default_external_layers = ("head.*",)
     dropout_places = (0, 1)  # before the head
+    stage1: nn.Module
+    stage2: nn.Module
+    stage3: nn.Module
 
-    def __init__(self, in_channels, *, spatial_shape, base_channels=16, paper=False):
+    def __init__(
+        self, in_channels: int, *, spatial_shape: Sequence[int], base_channels: int = 16, paper: bool = False
+    ) -> None:
         super().__init__()
         self.paper = paper
         spatial_dims = len(spatial_shape)
@@ -233,12 +249,14 @@ class PlainBackbone(nn.Module):
         self.n_channels = n_in
         _initialize_convolutions(self)
 
-    def forward(self, image, condition=None):
+    def forward(
+        self, image: torch.Tensor, condition: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """Return the map; `condition` may transform it."""
         h = self.stage3(self.stage2(self.stage1(image)))
         return h if condition is None else condition(h)
 
-    def make_head(self, n_outputs, *, dropout, **joining):
+    def make_head(self, n_outputs: int, *, dropout: Sequence[float], **joining: Any) -> Head:
         """Return the head: flatten, dropout, linear 16 - 32 - 64 with ReLU, linear."""
         return Head(
             self.n_channels * math.prod(self.map_shape), n_outputs,

@@ -46,10 +46,10 @@ class FiLM(_ChannelAffine):
     torch.Size([2, 16, 4, 4])
     """
 
-    def __init__(self, n_tabular_features, n_channels, *, bottleneck=7):
+    def __init__(self, n_tabular_features: int, n_channels: int, *, bottleneck: int = 7) -> None:
         super().__init__(n_tabular_features, n_channels, bottleneck)
 
-    def forward(self, h, tabular):
+    def forward(self, h: torch.Tensor, tabular: torch.Tensor) -> torch.Tensor:
         """Return ``scale(tabular) * h + shift(tabular)``."""
         return self._apply_affine(h, tabular)
 
@@ -77,10 +77,10 @@ class DAFT(_ChannelAffine):
     torch.Size([2, 16, 4, 4])
     """
 
-    def __init__(self, n_tabular_features, n_channels, *, bottleneck=7):
+    def __init__(self, n_tabular_features: int, n_channels: int, *, bottleneck: int = 7) -> None:
         super().__init__(n_tabular_features + n_channels, n_channels, bottleneck)
 
-    def forward(self, h, tabular):
+    def forward(self, h: torch.Tensor, tabular: torch.Tensor) -> torch.Tensor:
         """Return ``scale * h + shift``, both made from the table and the channels' means."""
         pooled = h if h.ndim == 2 else h.flatten(2).mean(2)
         return self._apply_affine(h, torch.cat([pooled.to(tabular.dtype), tabular], 1))

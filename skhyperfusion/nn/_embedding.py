@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import torch
 from torch import nn
 
 from skhyperfusion.nn._norm import BatchNorm
@@ -41,7 +42,15 @@ class EmbeddingNetwork(nn.Module):
     torch.Size([1, 8])
     """
 
-    def __init__(self, n_tabular_features, *, depth=1, width=32, embedding_dim=8, normalize=False):
+    def __init__(
+        self,
+        n_tabular_features: int,
+        *,
+        depth: int = 1,
+        width: int = 32,
+        embedding_dim: int = 8,
+        normalize: bool = False,
+    ) -> None:
         super().__init__()
         if depth < 0:
             raise ValueError(f"'depth' must be 0 or more. Got {depth!r} instead.")
@@ -59,7 +68,7 @@ class EmbeddingNetwork(nn.Module):
             layers.append(BatchNorm(self.embedding_dim))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, tabular):
+    def forward(self, tabular: torch.Tensor) -> torch.Tensor:
         """Return the embedding of every row."""
         if tabular.ndim != 2 or tabular.shape[1] != self.n_tabular_features:
             raise ValueError(

@@ -1,6 +1,8 @@
 """Layers whose weights arrive with each sample."""
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import nn
@@ -59,7 +61,9 @@ class ExternalLinear(nn.Module):
     torch.Size([5, 2])
     """
 
-    def forward(self, input, weight, bias=None):
+    def forward(
+        self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Apply sample i's `weight` and `bias` to sample i's `input`."""
         _check_rows("ExternalLinear", input, weight, bias)
         if weight.ndim != 3 or input.ndim < 2 or input.shape[-1] != weight.shape[2]:
@@ -71,7 +75,14 @@ class ExternalLinear(nn.Module):
         out = torch.bmm(flat, weight.mT) if bias is None else torch.baddbmm(bias[:, None], flat, weight.mT)
         return out.reshape(*input.shape[:-1], weight.shape[1])
 
-    def from_basis(self, input, embedding, weight_basis, weight_constant, bias=None):
+    def from_basis(
+        self,
+        input: torch.Tensor,
+        embedding: torch.Tensor,
+        weight_basis: torch.Tensor,
+        weight_constant: torch.Tensor,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Apply ``weight = sum_k e_k weight_basis_k + weight_constant`` without ever building it.
 
         Shapes
@@ -89,7 +100,7 @@ class ExternalLinear(nn.Module):
         out = out + F.linear(input, weight_constant)
         return out if bias is None else out + bias.reshape(bias.shape[0], *middle, n_out)
 
-    def prefers_basis(self, input, embedding_dim):
+    def prefers_basis(self, input: torch.Tensor, embedding_dim: int) -> bool:
         """Return whether the basis way is the cheaper one.
 
         Both ways multiply equally often for one vector a sample; the basis way stores E x O numbers
@@ -99,7 +110,7 @@ class ExternalLinear(nn.Module):
         n_vectors = math.prod(input.shape[1:-1])
         return n_vectors == 1 and embedding_dim < input.shape[-1]
 
-    def is_product(self, weight_shape):
+    def is_product(self, weight_shape: Sequence[int]) -> bool:
         """Return True: a matrix product, whose rounding depends on the rows beside one."""
         return True
 
@@ -134,7 +145,16 @@ class ExternalConv(nn.Module):
     torch.Size([5, 4, 8, 8])
     """
 
-    def __init__(self, *, spatial_dims, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros"):
+    def __init__(
+        self,
+        *,
+        spatial_dims: Literal[1, 2, 3],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | Literal["same", "valid"] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+    ) -> None:
         super().__init__()
         if spatial_dims not in _CONV:
             raise ValueError(f"'spatial_dims' must be 1, 2 or 3. Got {spatial_dims!r} instead.")
@@ -161,7 +181,9 @@ class ExternalConv(nn.Module):
             raise ValueError(f"{name!r} must have one number per axis ({self.spatial_dims}). Got {value!r}.")
         return values
 
-    def forward(self, image, weight, bias=None):
+    def forward(
+        self, image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Convolve sample i's `image` with sample i's `weight`, and add its `bias`."""
         self._check(image, weight, bias)
         image, padding = self._pad(image, weight.shape[3:])
@@ -204,7 +226,14 @@ class ExternalConv(nn.Module):
         )
         return out[0].unflatten(0, (n_samples, -1))  # -> (B, C_out, *S_out)
 
-    def from_basis(self, image, embedding, weight_basis, weight_constant, bias=None):
+    def from_basis(
+        self,
+        image: torch.Tensor,
+        embedding: torch.Tensor,
+        weight_basis: torch.Tensor,
+        weight_constant: torch.Tensor,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Convolve with ``sum_k e_k weight_basis_k + weight_constant`` without building it per sample.
 
         Shapes
@@ -227,7 +256,7 @@ class ExternalConv(nn.Module):
         out = (parts * coordinates).sum(2).flatten(1, 2) + conv(image, weight_constant, **settings)
         return out if bias is None else out + bias.reshape(*bias.shape, *(1,) * self.spatial_dims)
 
-    def prefers_basis(self, image, embedding_dim):
+    def prefers_basis(self, image: torch.Tensor, embedding_dim: int) -> bool:
         """Return whether the basis way is the cheaper one: for a single position a sample.
 
         With more positions, or from some 16 components up, its E + 1 convolutions cost more than
@@ -235,7 +264,7 @@ class ExternalConv(nn.Module):
         """
         return math.prod(image.shape[2:]) == 1 and embedding_dim <= 16
 
-    def is_product(self, weight_shape):
+    def is_product(self, weight_shape: Sequence[int]) -> bool:
         """Return whether it is one: for kernels (C_out, C_in / groups, *K) of one voxel, without padding."""
         padded = self.padding != "same" and any(self.padding) and self.padding_mode == "zeros"
         return math.prod(weight_shape[2:]) == 1 and not padded
@@ -277,7 +306,7 @@ class ExternalConv(nn.Module):
             out = torch.baddbmm(bias.reshape(*matrix.shape[:2], 1), matrix, columns)
         return out.reshape(n_samples, weight.shape[1], *shape)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return the settings, for ``repr``."""
         return (
             f"spatial_dims={self.spatial_dims}, stride={self.stride}, padding={self.padding!r}, "

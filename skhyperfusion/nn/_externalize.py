@@ -2,10 +2,12 @@
 
 import fnmatch
 import functools
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from skhyperfusion._typing import HyperInit
 from skhyperfusion._wording import did_you_mean, quoted
 from skhyperfusion.nn._embedding import EmbeddingNetwork
 from skhyperfusion.nn._external import ExternalConv, ExternalLinear
@@ -65,9 +67,17 @@ class ExternalLayer(nn.Module):
 
 
 def externalize(
-    module, patterns, *, n_tabular_features, depth=1, width=32, embedding_dim=8, shared_embedding=True,
-    init="principled", normalize=False,
-):  # fmt: skip
+    module: nn.Module,
+    patterns: str | Sequence[str],
+    *,
+    n_tabular_features: int,
+    depth: int = 1,
+    width: int = 32,
+    embedding_dim: int = 8,
+    shared_embedding: bool = True,
+    init: HyperInit = "principled",
+    normalize: bool = False,
+) -> Hypernetwork:
     """Turn layers of `module` into external ones, in place, and return the hypernetwork that feeds them.
 
     Parameters

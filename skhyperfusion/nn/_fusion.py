@@ -1,11 +1,17 @@
 """The network that is fitted: backbone, head, and the fusion that joins the table to them."""
 
+from __future__ import annotations
+
 import itertools
 import numbers
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
+from skhyperfusion._typing import Backbone, HyperInit, Names
+from skhyperfusion._typing import Fusion as FusionName
 from skhyperfusion._wording import did_you_mean, quoted
 from skhyperfusion.nn._embedding import EmbeddingFactory
 from skhyperfusion.nn._frozen import freeze, is_constant
@@ -67,9 +73,9 @@ class FusionNetwork(nn.Module):
     task : {'classification', 'regression'}, default='regression'
         What the outputs mean, which ``fusion='late'`` must know to average them: logits of the classes, of
         which the softmaxes are averaged, or values.
-    in_channels : int
+    in_channels : int, default=None
         C of the image. Not used by ``fusion='tabular'``, nor are the next three.
-    spatial_shape : sequence of 1 to 3 int
+    spatial_shape : sequence of 1 to 3 int, default=None
         S of the image.
     base_channels : int, default=16
         F, the width of a named backbone.
@@ -122,25 +128,29 @@ class FusionNetwork(nn.Module):
     ('backbone.block4.shortcut.conv',)
     """
 
+    # As in a ModuleList: of what a network of the user's has, type checkers know nothing.
+    backbone: Any
+    head: Any
+
     def __init__(
         self,
         *,
-        backbone="resnet",
-        fusion="hyper",
-        n_tabular_features=0,
-        n_outputs,
-        task="regression",
-        in_channels=None,
-        spatial_shape=None,
-        base_channels=16,
-        dropout=0.2,
-        external_layers=None,
-        hyper_depth=0,
-        hyper_width=32,
-        embedding_dim=8,
-        shared_embedding=True,
-        hyper_init="principled",
-    ):
+        backbone: Backbone = "resnet",
+        fusion: FusionName = "hyper",
+        n_tabular_features: int = 0,
+        n_outputs: int,
+        task: Literal["classification", "regression"] = "regression",
+        in_channels: int | None = None,
+        spatial_shape: Sequence[int] | None = None,
+        base_channels: int = 16,
+        dropout: float | Sequence[float] = 0.2,
+        external_layers: Names = None,
+        hyper_depth: int = 0,
+        hyper_width: int = 32,
+        embedding_dim: int = 8,
+        shared_embedding: bool = True,
+        hyper_init: HyperInit = "principled",
+    ) -> None:
         super().__init__()
         self.architecture = {
             "backbone": backbone, "fusion": fusion, "n_tabular_features": n_tabular_features,
@@ -155,7 +165,9 @@ class FusionNetwork(nn.Module):
         has_image = bool(in_channels) and spatial_shape is not None and len(spatial_shape) > 0
         _check_inputs(fusion, kind, n_tabular_features, has_image)
         self.n_tabular_features = n_tabular_features
-        self.image_shape = (in_channels, *spatial_shape) if kind.uses_image else None
+        self.image_shape = (in_channels, *(spatial_shape or ())) if kind.uses_image else None
+        rates: Any = dropout  # mypy takes no float for a number
+        last_rate: Any = rates if isinstance(rates, numbers.Real) else tuple(rates)[-1]
         parts, primary = nn.ModuleDict(), None
         if kind.uses_image:
             primary = build_primary(
@@ -174,7 +186,7 @@ class FusionNetwork(nn.Module):
             make_embedding=EmbeddingFactory(hyper_depth, hyper_width, embedding_dim),
             shared_embedding=shared_embedding,
             init=hyper_init,
-            dropout=dropout if isinstance(dropout, numbers.Real) else tuple(dropout)[-1],
+            dropout=last_rate,
             external_layers=external_layers,
             default_external_layers=primary.default_external_layers if primary else (),
         )
@@ -187,10 +199,11 @@ class FusionNetwork(nn.Module):
         self.backbone = parts["backbone"] if primary else None
         self.head = parts["head"] if primary else None
         self.map_shape = (primary.map_channels, *primary.map_shape) if primary else None
-        self.frozen_modules = self.frozen_parameters = ()
+        self.frozen_modules: tuple[str, ...] = ()
+        self.frozen_parameters: tuple[str, ...] = ()
         self.has_constant_backbone = False
 
-    def freeze(self, patterns):
+    def freeze(self, patterns: Names) -> Self:
         """Freeze the layers that patterns choose, and train all others.
 
         Frozen layers stay in evaluation mode. Where they are the whole backbone, and no table changes what it
@@ -211,14 +224,19 @@ class FusionNetwork(nn.Module):
         )
         return self.train(self.training)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> Self:
         """Set the mode of all layers but the frozen ones, which stay in evaluation mode."""
         super().train(mode)
         for name in self.frozen_modules:
             self.get_submodule(name).eval()
         return self
 
-    def forward(self, image=None, tabular=None, sample_weight=None):
+    def forward(
+        self,
+        image: torch.Tensor | None = None,
+        tabular: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return the outputs (B, n_outputs).
 
         Parameters
@@ -233,13 +251,15 @@ class FusionNetwork(nn.Module):
         with weighted_rows(sample_weight), self.fusion.supply(self, image, tabular):
             return self.fusion.output(self, self.fusion.features(self, image, tabular))
 
-    def features(self, image, tabular):
+    def features(self, image: torch.Tensor | None, tabular: torch.Tensor | None) -> torch.Tensor:
         """Return the input of the last layer (B, d)."""
         self._check(image, tabular)
         with self.fusion.supply(self, image, tabular):
             return self.fusion.features(self, image, tabular)
 
-    def image_map(self, image, condition=None):
+    def image_map(
+        self, image: torch.Tensor, condition: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """Return the backbone's map or features; `condition` is applied inside or behind the backbone."""
         first = next(self.backbone.parameters(), None)
         if first is not None:
@@ -255,7 +275,7 @@ class FusionNetwork(nn.Module):
         behind = next(itertools.chain(self.head.parameters(), self.fusion.parameters()))
         return map.to(behind.dtype)
 
-    def initialize(self, tabular, sample_weight=None):
+    def initialize(self, tabular: torch.Tensor | None, sample_weight: torch.Tensor | None = None) -> Self:
         """Fit the scales to the training table and draw the generators. Call it once, before training.
 
         The batch normalisation of the table's embedding takes the table's statistics, and the generators are
@@ -270,6 +290,7 @@ class FusionNetwork(nn.Module):
         if not self.fusion.uses_table:
             return self
         self._check_table(tabular)
+        assert tabular is not None
         if not torch.isfinite(tabular).all():
             rows = (~torch.isfinite(tabular)).any(1).nonzero().flatten().tolist()
             raise ValueError(
@@ -278,7 +299,7 @@ class FusionNetwork(nn.Module):
         self.fusion.initialize(tabular, sample_weight)
         return self
 
-    def generator_matrices(self):
+    def generator_matrices(self) -> dict[str, int]:
         """Return the matrices G that generate weights: parameter name -> numbers that the generator reads."""
         return {
             f"{name}.weight_basis": module.embedding_dim
@@ -287,11 +308,11 @@ class FusionNetwork(nn.Module):
         }
 
     @property
-    def has_embedding(self):
+    def has_embedding(self) -> bool:
         """Whether there is an embedding network, so that `tabular_network` can pre-train it."""
         return len(self.fusion.embedding_networks()) > 0
 
-    def tabular_network(self, n_outputs):
+    def tabular_network(self, n_outputs: int) -> TabularNetwork:
         """Return a network ``tabular -> (B, n_outputs)`` that shares the embedding network, to pre-train it.
 
         Its linear head is fresh. With ``shared_embedding=False`` it reads all embeddings.

@@ -1,9 +1,13 @@
 """An embedding -> the weights and bias of one layer, by an affine map."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
+
+from skhyperfusion._typing import HyperInit
 
 RESIDUAL_SCALE = 0.1
 INITIALISATIONS = ("principled", "residual")
@@ -48,8 +52,15 @@ class AffineGenerator(nn.Module):
     """
 
     def __init__(
-        self, embedding_dim, weight_shape, *, bias=True, relu_follows=False, init="principled", constant=None
-    ):
+        self,
+        embedding_dim: int,
+        weight_shape: Sequence[int],
+        *,
+        bias: bool = True,
+        relu_follows: bool = False,
+        init: HyperInit = "principled",
+        constant: tuple[torch.Tensor, torch.Tensor | None] | None = None,
+    ) -> None:
         super().__init__()
         if init not in INITIALISATIONS:
             raise ValueError(f"'init' must be one of {INITIALISATIONS}. Got {init!r} instead.")
@@ -60,7 +71,9 @@ class AffineGenerator(nn.Module):
         self.relu_follows = relu_follows
         self.init = init
         # Device and dtype of the layer that is replaced, so that a moved backbone stays whole.
-        like = {} if constant is None else {"device": constant[0].device, "dtype": constant[0].dtype}
+        like: dict[str, Any] = (
+            {} if constant is None else {"device": constant[0].device, "dtype": constant[0].dtype}
+        )
         self.weight_basis = nn.Parameter(torch.empty(embedding_dim, *self.weight_shape, **like))
         self.weight_constant = nn.Parameter(torch.zeros(self.weight_shape, **like))
         if bias:
@@ -70,7 +83,7 @@ class AffineGenerator(nn.Module):
         else:
             self.register_parameter("bias_basis", None)
             self.register_parameter("bias_constant", None)
-        if init == "residual":
+        if init == "residual" and constant is not None:
             with torch.no_grad():
                 self.weight_constant.copy_(constant[0])
                 if bias and constant[1] is not None:
@@ -78,7 +91,7 @@ class AffineGenerator(nn.Module):
         self.initialize()
 
     @torch.no_grad()
-    def initialize(self, mean_square=1.0):
+    def initialize(self, mean_square: float = 1.0) -> None:
         """Draw G and R for embeddings whose components have this mean square.
 
         Parameters
@@ -95,7 +108,7 @@ class AffineGenerator(nn.Module):
             bound = scale * math.sqrt(3 * bias_variance)
             nn.init.uniform_(self.bias_basis, -bound, bound)
 
-    def variances(self, mean_square=1.0):
+    def variances(self, mean_square: float = 1.0) -> tuple[float, float]:
         """Return the principled ``Var(G)`` and ``Var(R)`` for embeddings of this mean square."""
         v = float(mean_square)
         if not math.isfinite(v) or v < 0:
@@ -108,18 +121,18 @@ class AffineGenerator(nn.Module):
             return gain / (fan_in * self.embedding_dim * v), 0.0
         return gain / (2 * fan_in * self.embedding_dim * v), gain / (2 * self.embedding_dim * v)
 
-    def forward(self, embedding):
+    def forward(self, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the weight and bias of every sample."""
         weight = torch.addmm(self.weight_constant.flatten(), embedding, self.weight_basis.flatten(1))
         return weight.unflatten(1, self.weight_shape), self.bias(embedding)
 
-    def bias(self, embedding):
+    def bias(self, embedding: torch.Tensor) -> torch.Tensor | None:
         """Return the bias of every sample, or None."""
         if self.bias_basis is None:
             return None
         return torch.addmm(self.bias_constant, embedding, self.bias_basis)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Return the sizes, for ``repr``."""
         return (
             f"embedding_dim={self.embedding_dim}, weight_shape={self.weight_shape}, "

@@ -1,5 +1,8 @@
 """From the backbone's map to the outputs."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -69,9 +72,19 @@ class Head(nn.Module):
     """
 
     def __init__(
-        self, n_features, n_outputs, *, hidden_sizes, flatten=False, dropout=(0.0, 0.0), n_joined=0,
-        join_at=0, join="concat", n_direct=0, normalize=False,
-    ):  # fmt: skip
+        self,
+        n_features: int,
+        n_outputs: int,
+        *,
+        hidden_sizes: Sequence[int],
+        flatten: bool = False,
+        dropout: Sequence[float] = (0.0, 0.0),
+        n_joined: int = 0,
+        join_at: int = 0,
+        join: Literal["concat", "max", "multiply"] = "concat",
+        n_direct: int = 0,
+        normalize: bool = False,
+    ) -> None:
         super().__init__()
         if join not in JOINS:
             raise ValueError(
@@ -100,7 +113,7 @@ class Head(nn.Module):
             nn.init.kaiming_uniform_(self.projection.weight, nonlinearity="linear")
             nn.init.zeros_(self.projection.bias)
 
-    def features(self, map, joined=None):
+    def features(self, map: torch.Tensor, joined: torch.Tensor | None = None) -> torch.Tensor:
         """Return the input of the output layer."""
         averaged = map.flatten(2).mean(2) if map.ndim > 2 else map
         h = reduced = self.dropout_in(map.flatten(1) if self.flatten else averaged)
@@ -127,6 +140,6 @@ class Head(nn.Module):
             return layer(torch.cat([h, joined], 1))
         return _ELEMENTWISE[self.join](layer(h), self.projection(joined))
 
-    def forward(self, map, joined=None):
+    def forward(self, map: torch.Tensor, joined: torch.Tensor | None = None) -> torch.Tensor:
         """Return the outputs."""
         return self.output(self.features(map, joined))

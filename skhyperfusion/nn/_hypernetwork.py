@@ -1,6 +1,9 @@
 """The hypernetwork: a table's row -> the weights of the external layers."""
 
 import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import nn
@@ -99,7 +102,18 @@ class Hypernetwork(nn.Module):
     torch.Size([6, 1])
     """
 
-    def __init__(self, slots, make_generator, make_embedding, *, shared_embedding=True):
+    # Of the members of a ModuleList type checkers know nothing.
+    embeddings: Any
+    generators: Any
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        make_generator: Callable[[Slot, int], nn.Module],
+        make_embedding: Callable[[], nn.Module],
+        *,
+        shared_embedding: bool = True,
+    ) -> None:
         super().__init__()
         self.slots = tuple(slots)
         self.shared_embedding = shared_embedding
@@ -112,11 +126,11 @@ class Hypernetwork(nn.Module):
             embedding.to(generator.weight_basis)
 
     @property
-    def layer_names(self):
+    def layer_names(self) -> tuple[str, ...]:
         """Names of the external layers, in the order of the generators."""
         return tuple(slot.name for slot in self.slots)
 
-    def embed(self, tabular):
+    def embed(self, tabular: torch.Tensor) -> list[torch.Tensor]:
         """Return the embedding for every external layer: a list of tensors (B, E)."""
         # The table arrives in float32 also where the hypernetwork was set to float64 for prediction.
         tabular = tabular.to(self.generators[0].weight_basis.dtype)
@@ -124,7 +138,7 @@ class Hypernetwork(nn.Module):
             return [self.embeddings[0](tabular)] * len(self.slots)
         return [embedding(tabular) for embedding in self.embeddings]
 
-    def supply(self, tabular):
+    def supply(self, tabular: torch.Tensor) -> AbstractContextManager[Any]:
         """Return a context in which the external layers use the weights of these rows.
 
         Nothing is left behind on the module: the layers find their embedding and generator in a
@@ -133,18 +147,18 @@ class Hypernetwork(nn.Module):
         """
         return self.supply_embeddings(self.embed(tabular))
 
-    def supply_embeddings(self, embeddings):
+    def supply_embeddings(self, embeddings: Sequence[torch.Tensor]) -> AbstractContextManager[Any]:
         """Return the same of one embedding (B, E) for each layer, which may be of unlike rows."""
         pairs = zip(embeddings, self.generators, strict=True)
         return _Supply(dict(zip(self.slots, pairs, strict=True)))
 
-    def forward(self, tabular):
+    def forward(self, tabular: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
         """Return ``{layer name: (weight (B, ...), bias (B, O) or None)}``, for inspection."""
         pairs = zip(self.layer_names, self.embed(tabular), self.generators, strict=True)
         return {name: generator(embedding) for name, embedding, generator in pairs}
 
     @torch.no_grad()
-    def initialize(self, tabular, sample_weight=None):
+    def initialize(self, tabular: torch.Tensor, sample_weight: torch.Tensor | None = None) -> None:
         """Fit the scales to the training table, then draw the generators.
 
         One pass through the whole table sets the running statistics of the batch normalisation; v, the

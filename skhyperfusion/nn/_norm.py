@@ -87,7 +87,7 @@ class BatchNorm(_BatchNorm):
                 f"Got {tuple(input.shape)} instead."
             )
 
-    def forward(self, input):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise `input`."""
         self._check_input_dim(input)
         weight = _given.sample_weight if self.training else None

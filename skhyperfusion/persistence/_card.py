@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skhyperfusion
 from skhyperfusion._base import BaseHyperFusion
+from skhyperfusion._typing import ArrayLike, Estimator
 from skhyperfusion._wording import show
 from skhyperfusion.persistence._registry import without_folders
 
@@ -17,7 +19,13 @@ _BLANK = "*To be filled in.*"
 _MOST_ROWS = 20  # of a table in the card
 
 
-def model_card(estimator, X=None, y=None, *, scores=None):
+def model_card(
+    estimator: Estimator,
+    X: pd.DataFrame | None = None,
+    y: ArrayLike | None = None,
+    *,
+    scores: Mapping[str, float | str] | None = None,
+) -> str:
     """Describe a fitted model in Markdown, in the sections of the cards of skops and Hugging Face.
 
     Parameters

@@ -5,6 +5,7 @@ import io
 import math
 import os
 import types
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -300,7 +301,7 @@ class Decoder:
 class UntrustedTypesError(ValueError):
     """A file holds objects of types that neither the loader nor the caller trusts."""
 
-    def __init__(self, names):
+    def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
         super().__init__(
             "The file holds objects of types that load_model does not trust "

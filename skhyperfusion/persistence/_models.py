@@ -3,13 +3,15 @@
 import datetime
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import safetensors.numpy
 from safetensors import SafetensorError
 from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._encoder import RowEncoder
+from skhyperfusion._typing import Estimator, PathLike
 from skhyperfusion._wording import listing, show
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.persistence._archive import Archive, DamagedFileError, write_archive
@@ -25,7 +27,7 @@ FORMAT = 1
 _MIGRATIONS: dict[int, Callable[[dict], None]] = {}
 
 
-def save_model(estimator, path, *, card=None):
+def save_model(estimator: Estimator, path: PathLike, *, card: str | None = None) -> None:
     """Save a fitted estimator to one file, which opens elsewhere without running code from it.
 
     The file is a zip: parameters and what was learned as JSON, weights as safetensors, fitted transformers of
@@ -98,7 +100,14 @@ def save_model(estimator, path, *, card=None):
     write_archive(path, members)
 
 
-def load_model(path, *, image_root=None, trusted=(), max_bytes=8 << 30, **parameters):
+def load_model(
+    path: PathLike,
+    *,
+    image_root: PathLike | None = None,
+    trusted: Sequence[str] = (),
+    max_bytes: int = 8 << 30,
+    **parameters: Any,
+) -> Any:
     """Load an estimator that `save_model` wrote.
 
     Nothing of the file is run: it chooses among the types that are listed in this package, its sizes and

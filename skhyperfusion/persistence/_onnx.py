@@ -17,6 +17,7 @@ from skhyperfusion._files import write_whole
 from skhyperfusion._optional import import_optional
 from skhyperfusion._survival import SurvivalTarget
 from skhyperfusion._target import LabelTarget
+from skhyperfusion._typing import PathLike
 from skhyperfusion.persistence._card import versions
 from skhyperfusion.persistence._onnx_image import describe_images
 from skhyperfusion.persistence._onnx_table import describe_table
@@ -26,7 +27,7 @@ _TOLERANCE = 1e-4  # of what onnxruntime says against torch; float32 alone gives
 _N_TRIED = 3  # rows that are tried; export takes 0 and 1 for numbers that never change
 
 
-def export_onnx(estimator, path):
+def export_onnx(estimator: BaseHyperFusion, path: PathLike) -> None:
     """Write a fitted network to an ONNX file, and beside it, as JSON, how its inputs are made.
 
     The network has the inputs ``image`` (B, V, C, X, Y, Z) or (B, V, C, H, W), with V views, and ``tabular``

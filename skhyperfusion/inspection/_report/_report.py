@@ -1,9 +1,12 @@
 """One page that tells of a fitted model: data, network, scores, what it attends to, methods."""
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from skhyperfusion._optional import import_pyplot
@@ -16,6 +19,7 @@ from skhyperfusion._rules import (
     check_argument,
     private_random_state,
 )
+from skhyperfusion._typing import ArrayLike, Estimator, PathLike, Scorer, Seed
 from skhyperfusion.inspection._answered import Answered, as_truth
 from skhyperfusion.inspection._answers import as_rows, check_column
 from skhyperfusion.inspection._contribution import groups_of
@@ -41,20 +45,20 @@ SECTIONS = {
 
 
 def report(
-    estimator,
-    X,
-    y,
-    path="report.html",
+    estimator: Estimator,
+    X: pd.DataFrame,
+    y: ArrayLike,
+    path: PathLike = "report.html",
     *,
-    rows="unknown",
-    scoring=None,
-    groups=None,
-    columns=None,
-    max_rows=100,
-    n_attributions=3,
-    title=None,
-    random_state=None,
-):
+    rows: Literal["unknown", "unseen", "training"] = "unknown",
+    scoring: Scorer | Sequence[Scorer] | None = None,
+    groups: ArrayLike | None = None,
+    columns: Sequence[str] | None = None,
+    max_rows: int = 100,
+    n_attributions: int = 3,
+    title: str | None = None,
+    random_state: Seed = None,
+) -> Path:
     """Write a page that tells of a fitted model, for people who do not run code.
 
     One HTML file without scripts, which needs no network: data checks, columns and their gaps, the network
