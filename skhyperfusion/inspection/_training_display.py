@@ -11,7 +11,6 @@ from skhyperfusion._optional import axes_or_new, import_pyplot
 from skhyperfusion._typing import Estimator
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
