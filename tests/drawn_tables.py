@@ -121,7 +121,8 @@ def tables(draw, names=NAMES, n_rows=(2, 12), n_columns=(1, 5), families=tuple(D
     for i in range(draw(st.integers(1, max(1, len(parts) - 1)))) if pictures else ():
         parts[i] = pd.Series(object_array(list(rng.normal(size=(n, 8, 8)).astype(np.float32))), dtype=object)
     table = pd.concat(parts, axis=1)
-    table.columns = pd.Index(object_array(labels), dtype=object, tupleize_cols=False)
+    as_text = all(isinstance(label, str) for label in labels) and draw(st.booleans())
+    table.columns = pd.Index(object_array(labels), dtype="str" if as_text else object, tupleize_cols=False)
     return table
 
 

@@ -188,6 +188,18 @@ def test_check_table_when_given_an_array_does_not_share_it():
     assert values[0, 0] == 1.0
 
 
+@pytest.mark.parametrize(
+    "convert", [lambda array: array, lambda array: array.tolist()], ids=["array", "rows"]
+)
+def test_check_table_when_cells_of_objects_are_not_a_time_alone_takes_them_for_gaps(convert):
+    frame = check_table(Echo(), convert(np.array([[1.0, None], [2.0, pd.NaT]], dtype=object)), reset=True)
+    assert frame["x1"].isna().all()
+    with pytest.raises(ValueError, match="'x1' holds dates or times"):
+        check_table(
+            Echo(), convert(np.array([[1.0, pd.Timestamp(0)], [2.0, pd.NaT]], dtype=object)), reset=True
+        )
+
+
 def test_check_table_when_columns_are_reordered_restores_the_order(table):
     echo = Echo().fit(table)
     frame = check_table(echo, table[["t1w", "age", "sex"]], reset=False)

@@ -110,7 +110,7 @@ def _from_rows(rows):
     if getattr(rows[0], "ndim", 1) > 1 or any(isinstance(cell, list | tuple) for cell in rows[0]):
         raise ValueError(_too_many_dimensions(1 + getattr(rows[0], "ndim", 2)))
     rows = [row if isinstance(row, list | tuple) else list(np.asarray(row)) for row in rows]
-    return pd.DataFrame(rows)
+    return _without_empty_times(pd.DataFrame(rows))
 
 
 def _is_row(row):
@@ -133,7 +133,16 @@ def _from_array(array):
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "V":
         raise ValueError(f"X has the dtype {array.dtype}; pass pandas.DataFrame(X).")
-    return pd.DataFrame(array, copy=True)
+    frame = pd.DataFrame(array, copy=True)
+    return _without_empty_times(frame) if array.dtype.kind == "O" else frame
+
+
+def _without_empty_times(frame):
+    """Make gaps of what pandas takes for times where cells are None and NaT alone, which tell nothing."""
+    for position, dtype in enumerate(frame.dtypes):
+        if getattr(dtype, "kind", "O") in "mM" and frame.iloc[:, position].isna().all():
+            frame.isetitem(position, object_array([None] * len(frame)))
+    return frame
 
 
 def _series_message(X):

@@ -66,7 +66,7 @@ def test_preprocessor_of_any_table_comes_back(n_examples, tmp_path):
     @given(tables() | tables(pictures=True), st.sampled_from(["iterative", "median", "knn"]))
     def check(table, imputer):
         model = fitted(table, imputer=imputer)
-        save_model(model, tmp_path / "model", card="")
+        save_model(model, tmp_path / "model")
         loaded = load_model(tmp_path / "model")
         assert repr(loaded) == repr(model)
         assert loaded.get_feature_names_out().tolist() == model.get_feature_names_out().tolist()

@@ -142,6 +142,8 @@ def test_estimator_knows_its_columns_by_any_name_in_any_order(n_examples):
             assert list(model.image_columns_) == images
             expected = model.predict(table)
             assert len(expected) == len(table)
+            named = make(image_columns=images, **SMALL).fit(table, y)
+            np.testing.assert_array_equal(named.predict(table), expected)
             order = list(table.columns)
             random.shuffle(order)
             np.testing.assert_array_equal(model.predict(table[order]), expected)
