@@ -14,8 +14,8 @@ _told: set[str] = set()  # reports of weights that did not fit, each of which is
 class Backbone:
     """What the three functions return: ``(in_channels, spatial_dims) -> Module``.
 
-    A subclass defines ``_build``, which makes the network, and ``_cut``, which returns the beginnings of the
-    names that are cut off, and the module that is left.
+    A subclass defines ``_build``, which makes the network, and ``_cut``, which takes its classifier off, and
+    returns the beginnings of the names that a file may hold of it, and the module that is left.
     """
 
     weights, prefix, strict, scale = None, "", True, None
@@ -36,8 +36,8 @@ class Backbone:
         return made
 
     def _load(self, network, state, cut):
-        wanted = {k: v for k, v in network.state_dict().items() if not k.startswith(cut)}
-        state = {k: v for k, v in state.items() if not k.startswith(cut)}
+        wanted = network.state_dict()
+        state = {k: v for k, v in state.items() if k in wanted or not k.startswith(cut)}
         for name in wanted.keys() & state.keys():
             if _is_grey_stem(state[name].shape, wanted[name].shape):
                 state[name] = state[name].sum(1, keepdim=True)

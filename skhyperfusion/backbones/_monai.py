@@ -92,6 +92,7 @@ class _MonaiBackbone(Backbone):
 
     def _cut(self, network, spatial_dims):
         if hasattr(network, "class_layers"):
+            network.class_layers = nn.Identity()
             parts = OrderedDict(network.features.named_children())
             return ("class_layers.",), nn.Sequential(parts | OrderedDict(relu=nn.ReLU()))
         names = ["conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4"]

@@ -9,9 +9,11 @@ from skhyperfusion._typing import PathLike
 from skhyperfusion.backbones._backbone import Backbone
 from skhyperfusion.backbones._scale import PixelScale
 
+_CLASSIFIERS = ("fc.", "classifier.", "head.", "head_dist.", "last_linear.")
 _TORCHVISION = (
     " timm imports torchvision, whose build must match torch's, CPU or CUDA: beside another build it fails "
-    "with 'operator torchvision::nms does not exist'. Install torch and torchvision from the same index."
+    "with 'operator torchvision::nms does not exist'. Install torch and torchvision from the same index; "
+    "timm 1.0.31 was tested with the ordinary builds of torch 2.14.1 and torchvision 0.29.1."
 )
 
 
@@ -93,7 +95,8 @@ class _TimmBackbone(Backbone):
         return _import_timm().create_model(self.name, pretrained=self.pretrained, **settings)
 
     def _cut(self, network, spatial_dims):
-        return ("fc.", "classifier.", "head."), _MapOfTimm(network)
+        # It was made without classifier: what it has by such a name is a last normalisation, say.
+        return _CLASSIFIERS, _MapOfTimm(network)
 
 
 class _MapOfTimm(nn.Module):

@@ -306,21 +306,58 @@ def test_timm_weights_of_a_file_download_nothing(monkeypatch, tmp_path):
     assert asked == [False]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+class NormInHead(nn.Module):
+    """As timm's ConvNeXt: the last normalisation goes by the head's name, and stays without classifier."""
+
+    def __init__(self, num_classes, **_):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, padding=1)
+        self.head = nn.Sequential()
+        self.head.norm = nn.BatchNorm2d(6)
+        if num_classes:
+            self.head.fc = nn.Linear(6, num_classes)
+
+    def forward(self, image):
+        return self.head.norm(self.stem(image))
+
+
+def test_timm_normalisation_in_the_head_is_loaded(monkeypatch, tmp_path):
+    def create_model(name, pretrained, num_classes, **_):
+        return NormInHead(num_classes)
+
+    monkeypatch.setitem(sys.modules, "timm", types.SimpleNamespace(create_model=create_model))
+    reference = NormInHead(7)
+    nn.init.constant_(reference.head.norm.weight, 3.0)
+    torch.save(reference.state_dict(), tmp_path / "w.pt")
+    made = timm_backbone("convnext_atto", weights=tmp_path / "w.pt")(3, 2).eval()
+    image = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(made(image), reference.eval()(image))
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto"]
+)
 def test_timm_networks_give_a_map_or_features(name, tmp_path):
     timm = pytest.importorskip("timm", reason="timm needs a torchvision that matches torch's build")
     reference = timm.create_model(name, pretrained=False, num_classes=7).eval()
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter.add_(0.01)  # ones and zeros would tell nothing of what is loaded
     torch.save(reference.state_dict(), tmp_path / "w.pt")
     made = timm_backbone(name, weights=tmp_path / "w.pt")(3, 2).eval()
-    image = torch.randn(1, 3, 224, 224)
+    stored = reference.state_dict()
+    for key, value in made.network.state_dict().items():
+        torch.testing.assert_close(value, stored[key], rtol=0, atol=0)
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         out = made(image)
         assert out.shape[1] == reference.num_features
         if name == "resnet18":
             torch.testing.assert_close(out, reference.forward_features(image))
-        grey = timm_backbone(name, weights=tmp_path / "w.pt")(1, 2).eval()
-        expanded = made(image[:, :1].expand(-1, 3, -1, -1))
-        torch.testing.assert_close(grey(image[:, :1]), expanded, rtol=1e-3, atol=1e-4)
+        grey = timm_backbone(name, weights=tmp_path / "w.pt")(1, 2).eval().double()
+        image = image[:, :1].double()
+        expanded = made.double()(image.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(grey(image), expanded, rtol=1e-5, atol=1e-6)
     assert timm_backbone(name).loader_settings["intensity"].white == 255
 
 
