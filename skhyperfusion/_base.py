@@ -16,7 +16,7 @@ from skhyperfusion._engine._batches import FusionDataset
 from skhyperfusion._engine._callbacks import ValidationScore
 from skhyperfusion._engine._collapse import warn_if_collapsed
 from skhyperfusion._engine._device import hold_where_it_fits, resolve_precision, seeded, spread_device
-from skhyperfusion._engine._frozen import frozen_outputs
+from skhyperfusion._engine._frozen import FrozenMaps, keeps_maps
 from skhyperfusion._engine._holdout import (
     group_by,
     hold_out,
@@ -28,7 +28,7 @@ from skhyperfusion._engine._net import check_net_params
 from skhyperfusion._engine._predict import predict_outputs
 from skhyperfusion._engine._pretrain import pretrain_embedding
 from skhyperfusion._engine._train import TrainingSettings, lr_scales, train
-from skhyperfusion._identity import make_checkpoint
+from skhyperfusion._identity import backbone_code, make_checkpoint
 from skhyperfusion._parameters import NETWORK_SETTINGS, PARAMETER_RULES, TRAINING_SETTINGS
 from skhyperfusion._rules import check_names, check_parameters, private_random_state
 from skhyperfusion._table._columns import check_table, resolve_columns
@@ -37,7 +37,6 @@ from skhyperfusion._table._preprocessor import TabularPreprocessor
 from skhyperfusion._typing import PathLike, TableLike
 from skhyperfusion._unused import warn_of_unused_parameters
 from skhyperfusion._wording import listing, show
-from skhyperfusion.images._fingerprint import fingerprint
 from skhyperfusion.images._loader import ImageLoader
 from skhyperfusion.nn._fusion import FusionNetwork
 
@@ -48,6 +47,8 @@ class BaseHyperFusion(BaseEstimator):
     A subclass states ``_own_rules`` (of the parameters that it alone has) and defines ``_new_target``, which
     makes the `Target` of a fit.
     """
+
+    _keeps_maps = False  # whether a frozen part of the backbone has run once per image, and not in training
 
     def __new__(cls, *args, **params):
         check_names(cls, params)
@@ -86,7 +87,8 @@ class BaseHyperFusion(BaseEstimator):
                 self._initialize(module, target, dataset, rows, device, random_state)
             # A network without image has no such layers, as in a search over `fusion`.
             module.freeze(None if module.backbone is None else self.frozen_layers)
-            dataset = self._with_images(dataset, module, device)
+            keeps = keeps_maps(module, dataset.images, self.augmentation)
+            dataset = self._with_images(dataset, module, device, keeps)
             spec = encoder.image_spec
             settings = replace(
                 self._training_settings(target, device, random_state),
@@ -97,7 +99,7 @@ class BaseHyperFusion(BaseEstimator):
             trained = self._train(module, dataset, rows, settings, monitor)
         if target.needs_outputs:
             self._finish_target(target, trained.net.module_, dataset, rows, device)
-        self._store(header, encoder, target, trained)
+        self._store(header, encoder, target, trained, keeps)
         if trained.interrupted:
             raise KeyboardInterrupt
         warn_if_collapsed(
@@ -282,28 +284,18 @@ class BaseHyperFusion(BaseEstimator):
         # After the pre-training: the generators' scale is the embedding's.
         module.initialize(table, sample_weight=dataset.weight[rows.train])
 
-    def _with_images(self, dataset, module, device):
-        """Hold the images where they fit into memory, or what a frozen backbone makes of them."""
+    def _with_images(self, dataset, module, device, keeps_maps):
+        """Hold the images where they fit into memory, or what a frozen part of the backbone makes of them."""
         source = dataset.images
-        if source is None:
-            return dataset
-        if module.has_constant_backbone:
-            if self.augmentation is not None:
-                raise ValueError(
-                    f"frozen_layers={self.frozen_layers!r} freezes the whole backbone, whose output is "
-                    f"computed once per image: augmentation={self.augmentation!r} cannot change it. Pass "
-                    "augmentation=None, or leave the backbone's last layers out of frozen_layers."
-                )
-            return dataset.with_images(self._maps(module, source, device))
-        if not source.fits_in_memory:
+        if keeps_maps:
+            maps = self._maps(module, source, device)
+            return dataset.with_images(torch.from_numpy(maps.read(range(len(maps)))))
+        if source is None or not source.fits_in_memory:
             return dataset
         return dataset.with_images(torch.from_numpy(source.stack(verbose=self.verbose)))
 
     def _maps(self, module, source, device):
-        """Return what the frozen backbone makes of images, from the cache where it has done so before."""
-        named = isinstance(self.backbone, str)
-        code = f"{self.backbone} {self.base_channels}" if named else fingerprint(self.backbone)
-        return torch.from_numpy(frozen_outputs(module.backbone, code, source, device))
+        return FrozenMaps(module, backbone_code(module.architecture), source, device)
 
     def _train(self, module, dataset, rows, settings, monitor):
         dataset = hold_where_it_fits(dataset, settings.device, settings.net_params)
@@ -335,7 +327,7 @@ class BaseHyperFusion(BaseEstimator):
             checkpoint=None,
         )
 
-    def _store(self, header, encoder, target, trained):
+    def _store(self, header, encoder, target, trained, keeps_maps):
         """Put what a fit has learned in the place of what one before it had, all at once."""
         module = trained.net.module_
         trained.net.module = None  # the fitted one is net_.module_: a pickle would hold the weights twice
@@ -354,6 +346,7 @@ class BaseHyperFusion(BaseEstimator):
             "best_epoch_": trained.best_epoch,
             "_encoder": encoder,
             "_target": target,
+            "_keeps_maps": keeps_maps,
         }
         if hasattr(header, "feature_names_in_"):
             learned["feature_names_in_"] = header.feature_names_in_
@@ -364,10 +357,14 @@ class BaseHyperFusion(BaseEstimator):
         """Run the network over the rows of X: (n, V, K) in float64, one result per view."""
         check_is_fitted(self, "net_")
         frame = check_table(self, X, reset=False)
+        device = spread_device(self.device, fitted=True)
+        dataset = self._encode_rows(frame, None)  # cast batch by batch, and once
+        if self._keeps_maps:
+            dataset = dataset.with_images(self._maps(self.module_, dataset.images, device))
         outputs = predict_outputs(
             self.module_,
-            self._encode_rows(frame, None),  # cast batch by batch, and once
-            device=spread_device(self.device, fitted=True),
+            dataset,
+            device=device,
             batch_size=self.batch_size,
             method=method,
         )
@@ -383,8 +380,6 @@ class BaseHyperFusion(BaseEstimator):
         """Encode rows, without targets, by what was learned at the fit."""
         source = self._encoder.open_images(frame, verbose=self.verbose)
         tabular = self._encoder.encode_table(frame, source)
-        if source is not None and self.module_.has_constant_backbone:
-            source = self._maps(self.module_, source, spread_device(self.device, fitted=True))
         return FusionDataset(
             images=source, tabular=None if tabular is None else torch.from_numpy(tabular), dtype=dtype
         )

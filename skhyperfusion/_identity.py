@@ -84,6 +84,20 @@ def fit_identity(estimator, module, dataset, rows, settings):
     return {"parameters": parameters, "data": data, "versions": versions}
 
 
+def backbone_code(architecture):
+    """Return a text that tells a backbone's code from every other's; None where nothing can.
+
+    Parameters
+    ----------
+    architecture : dict
+        What a `FusionNetwork` was made with.
+    """
+    backbone = architecture["backbone"]
+    return (
+        f"{backbone} {architecture['base_channels']}" if isinstance(backbone, str) else fingerprint(backbone)
+    )
+
+
 def _kind(value):
     return f"{type(value).__module__}.{type(value).__qualname__}"
 

@@ -62,5 +62,5 @@ class NetworkFeatures:
         if not len(source):
             return np.empty((0, len(self.center_)))
         device = spread_device(self.device, fitted=hasattr(self, "center_"))
-        features = frozen_outputs(self.module_, self._code, source, device, pooled=True)
+        features = frozen_outputs(self.module_, self._code, source, device)
         return features.astype(np.float64)

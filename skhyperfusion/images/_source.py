@@ -67,7 +67,11 @@ class ImageSource:
     @property
     def fits_in_memory(self) -> bool:
         """Whether all images together stay within the loader's `memory`."""
-        return self.nbytes <= self._store.memory
+        return self.has_room(self._image_shape[1:])
+
+    def has_room(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether float32 arrays of a shape, one for each view, stay within the loader's `memory`."""
+        return 4 * len(self) * self.spec.n_views * math.prod(shape) <= self._store.memory
 
     def view(self, rows: Sequence[int] | np.ndarray) -> ImageSource:
         """Return the source of some rows, given by position or by a boolean mask."""

@@ -125,6 +125,7 @@ class ResidualBackbone(nn.Module):
 
     default_external_layers = ("backbone.block4.shortcut.conv",)
     dropout_places = (4, 2)  # the four blocks; before the head and inside it
+    conditioned_stage = "block4"
 
     def __init__(
         self,
@@ -153,18 +154,27 @@ class ResidualBackbone(nn.Module):
         self.block3 = ResidualBlock(4 * width, 8 * width, stride=2, dropout=dropout[2], **settings)
         self.block4 = ResidualBlock(8 * width, 16 * width, stride=2, dropout=dropout[3], **settings)
         self.n_channels = 16 * width
-        self.tail = None
+        self.stage_names = ("stem", "block1", "block2", "block3", "block4")
         if not paper:
             self.tail = nn.Sequential(OrderedDict(norm=BatchNorm(self.n_channels), relu=nn.ReLU()))
+            self.stage_names += ("tail",)
         _initialize_convolutions(self)
 
     def forward(
-        self, image: torch.Tensor, condition: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self,
+        image: torch.Tensor,
+        condition: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        n_done: int = 0,
     ) -> torch.Tensor:
-        """Return the map; `condition` may transform the map inside the last block."""
-        h = self.block3(self.block2(self.block1(self.stem(image))))
-        h = self.block4(h, condition)
-        return h if self.tail is None else self.tail(h)
+        """Return the map; `condition` may transform the map inside the last block.
+
+        `image` may be what the first `n_done` of ``stage_names`` have made of it.
+        """
+        h = image
+        for name in self.stage_names[n_done:]:
+            stage = getattr(self, name)
+            h = stage(h, condition) if name == self.conditioned_stage else stage(h)
+        return h
 
     @staticmethod
     def map_shape(spatial_shape: Sequence[int]) -> tuple[int, ...]:
@@ -216,9 +226,8 @@ class PlainBackbone(nn.Module):
 
     default_external_layers = ("head.*",)
     dropout_places = (0, 1)  # before the head
-    stage1: nn.Module
-    stage2: nn.Module
-    stage3: nn.Module
+    stage_names = ("stage1", "stage2", "stage3")
+    conditioned_stage = None  # what changes the map comes behind all of them
 
     def __init__(
         self, in_channels: int, *, spatial_shape: Sequence[int], base_channels: int = 16, paper: bool = False
@@ -250,10 +259,18 @@ class PlainBackbone(nn.Module):
         _initialize_convolutions(self)
 
     def forward(
-        self, image: torch.Tensor, condition: Callable[[torch.Tensor], torch.Tensor] | None = None
+        self,
+        image: torch.Tensor,
+        condition: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        n_done: int = 0,
     ) -> torch.Tensor:
-        """Return the map; `condition` may transform it."""
-        h = self.stage3(self.stage2(self.stage1(image)))
+        """Return the map; `condition` may transform it.
+
+        `image` may be what the first `n_done` of ``stage_names`` have made of it.
+        """
+        h = image
+        for name in self.stage_names[n_done:]:
+            h = getattr(self, name)(h)
         return h if condition is None else condition(h)
 
     def make_head(self, n_outputs: int, *, dropout: Sequence[float], **joining: Any) -> Head:

@@ -41,12 +41,12 @@ def freeze(network, patterns):
         chosen |= found
     for name in network.frozen_parameters:  # of a fit that this one goes on from
         parameters[name].requires_grad_(True)
-    frozen = {name for name in parameters if not chosen.isdisjoint(_with_owners(name))}
+    frozen = {name for name in parameters if not chosen.isdisjoint(with_owners(name))}
     frozen = {name for name in frozen if parameters[name].requires_grad}  # others the user froze
     external = {
         name
         for name, module in modules.items()
-        if isinstance(module, ExternalLayer) and not chosen.isdisjoint(_with_owners(name))
+        if isinstance(module, ExternalLayer) and not chosen.isdisjoint(with_owners(name))
     }
     frozen |= _constants(network, external)
     for name in frozen:
@@ -57,17 +57,11 @@ def freeze(network, patterns):
     return tuple(
         name
         for name, module in modules.items()
-        if not chosen.isdisjoint(_with_owners(name)) or (chosen and _is_frozen(module))
+        if not chosen.isdisjoint(with_owners(name)) or (chosen and _is_frozen(module))
     )
 
 
-def is_constant(backbone):
-    """Tell whether what a backbone makes of an image is the same in every step and for every table."""
-    external = any(isinstance(module, ExternalLayer) for module in backbone.modules())
-    return not external and _is_frozen(backbone)
-
-
-def _with_owners(name):
+def with_owners(name):
     """Names of a module or parameter and of all that it is in: "a.b" -> ["a", "a.b"]."""
     parts = name.split(".")
     return [".".join(parts[: i + 1]) for i in range(len(parts))]

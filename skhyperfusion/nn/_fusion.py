@@ -14,12 +14,13 @@ from skhyperfusion._typing import Backbone, HyperInit, Names
 from skhyperfusion._typing import Fusion as FusionName
 from skhyperfusion._wording import did_you_mean, quoted
 from skhyperfusion.nn._embedding import EmbeddingFactory
-from skhyperfusion.nn._frozen import freeze, is_constant
+from skhyperfusion.nn._frozen import freeze
 from skhyperfusion.nn._fusion_base import Fusion, Setting
 from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._generator import INITIALISATIONS, AffineGenerator
 from skhyperfusion.nn._norm import weighted_rows
 from skhyperfusion.nn._primary import build_primary
+from skhyperfusion.nn._stages import n_constant_stages, run_stages, stages_of
 
 TASKS = ("classification", "regression")
 
@@ -199,30 +200,42 @@ class FusionNetwork(nn.Module):
         self.backbone = parts["backbone"] if primary else None
         self.head = parts["head"] if primary else None
         self.map_shape = (primary.map_channels, *primary.map_shape) if primary else None
+        self.stages: tuple[str, ...] = stages_of(self.backbone, self.has_named_backbone) if primary else ()
+        self.frozen_layers: tuple[str, ...] = ()
         self.frozen_modules: tuple[str, ...] = ()
         self.frozen_parameters: tuple[str, ...] = ()
-        self.has_constant_backbone = False
+        self.n_constant = 0
+        self.constant_shape: tuple[int, ...] | None = None
 
     def freeze(self, patterns: Names) -> Self:
         """Freeze the layers that patterns choose, and train all others.
 
-        Frozen layers stay in evaluation mode. Where they are the whole backbone, and no table changes what it
-        does, `has_constant_backbone` is true, and its output (B, *map_shape) may stand for an image.
+        Frozen layers stay in evaluation mode. Where the backbone begins with them, and no table changes what
+        they do, `constant_part` makes of an image what may stand for it, of shape (B, *constant_shape).
 
         Parameters
         ----------
         patterns : str, sequence of str or None
             Names of modules or parameters, or `fnmatch` patterns of them: ``"backbone.*"``.
         """
-        self.frozen_modules = freeze(self, patterns)
-        conditioned = self.has_named_backbone and type(self.fusion).condition is not Fusion.condition
-        self.has_constant_backbone = (
-            bool(self.frozen_modules)
-            and not conditioned
-            and self.map_shape != self.image_shape
-            and is_constant(self.backbone)
-        )
-        return self.train(self.training)
+        self.frozen_layers = (patterns,) if isinstance(patterns, str) else tuple(patterns or ())
+        self.frozen_modules = freeze(self, self.frozen_layers)
+        self.train(self.training)
+        self.n_constant = n_constant_stages(self, self._stages_before_the_table())
+        self.constant_shape = self._shape_of_constant_part() if self.n_constant else None
+        return self
+
+    @property
+    def has_constant_backbone(self) -> bool:
+        """Whether the backbone makes the same of an image in every step, and for every table."""
+        is_whole = self.n_constant == len(self.stages) and not self._conditions_backbone
+        return self.constant_shape is not None and is_whole
+
+    def constant_part(self) -> nn.Module:
+        """Return the part of the backbone whose output may stand for an image; its weights are shared."""
+        if self.n_constant == len(self.stages):
+            return self.backbone
+        return nn.Sequential(*(self.backbone.get_submodule(name) for name in self.stages[: self.n_constant]))
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all layers but the frozen ones, which stay in evaluation mode."""
@@ -260,16 +273,18 @@ class FusionNetwork(nn.Module):
     def image_map(
         self, image: torch.Tensor, condition: Callable[[torch.Tensor], torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """Return the backbone's map or features; `condition` is applied inside or behind the backbone."""
+        """Return the backbone's map or features; `condition` is applied inside or behind the backbone.
+
+        `image` may be what `constant_part` has made of one.
+        """
         first = next(self.backbone.parameters(), None)
         if first is not None:
             image = image.to(first.dtype)
-        if self._is_map(image):
-            map = image if condition is None else condition(image)
-        elif self.has_named_backbone:
-            map = self.backbone(image, condition)
+        n_done = self.n_constant if self._is_stored(image) else 0
+        if self.has_named_backbone:
+            map = self.backbone(image, condition, n_done)
         else:
-            map = self.backbone(image)
+            map = run_stages(self.backbone, self.stages[n_done:], image) if n_done else self.backbone(image)
             map = map if condition is None else condition(map)
         # What follows the backbone may have been set to float64 for prediction.
         behind = next(itertools.chain(self.head.parameters(), self.fusion.parameters()))
@@ -324,14 +339,35 @@ class FusionNetwork(nn.Module):
             )
         return TabularNetwork(self.fusion.embedding_networks(), n_outputs, like=next(self.parameters()))
 
-    def _is_map(self, image):
-        """Tell whether an image is what a frozen backbone has made of one already."""
-        return self.has_constant_backbone and tuple(image.shape[1:]) == self.map_shape
+    @property
+    def _conditions_backbone(self):
+        return self.has_named_backbone and type(self.fusion).condition is not Fusion.condition
+
+    def _stages_before_the_table(self):
+        """Names of the stages that come before the one, if any, that the table changes from outside."""
+        if not self._conditions_backbone or self.backbone.conditioned_stage is None:
+            return self.stages
+        return self.stages[: self.stages.index(self.backbone.conditioned_stage)]
+
+    @torch.no_grad()
+    def _shape_of_constant_part(self):
+        """Run two blank images, and return (C, *S) of what comes out; None where it cannot stand for one."""
+        if self.n_constant == len(self.stages):
+            shape = self.map_shape
+        else:
+            like = next(self.constant_part().parameters())
+            out = self.constant_part()(like.new_zeros(2, *self.image_shape))
+            shape = tuple(out.shape[1:]) if isinstance(out, torch.Tensor) and len(out) == 2 else ()
+        return shape if shape and shape != self.image_shape else None
+
+    def _is_stored(self, image):
+        """Tell whether an image is what `constant_part` has made of one already."""
+        return tuple(image.shape[1:]) == self.constant_shape
 
     def _check(self, image, tabular):
         if self.fusion.uses_image:
             shape = None if image is None else tuple(image.shape)
-            if shape is None or (shape[1:] != self.image_shape and not self._is_map(image)):
+            if shape is None or (shape[1:] != self.image_shape and not self._is_stored(image)):
                 wanted = ", ".join(map(str, self.image_shape))
                 raise ValueError(f"The image must have shape (B, {wanted}). Got {shape} instead.")
         if self.fusion.uses_table:

@@ -135,13 +135,20 @@ class Estimator(Plain):
         encoder.members[member] = save_tensors(
             {name: tensor.contiguous() for name, tensor in value.module_.state_dict().items()}
         )
-        return {**state, "network": {"weights": member, "architecture": value.module_.architecture}}
+        module = value.module_
+        network = {
+            "weights": member,
+            "architecture": module.architecture,
+            "frozen": list(module.frozen_layers),
+        }
+        return {**state, "network": network}
 
     def put_together(self, value, state, decoder):
         network = state.pop("network", None)
         value = super().put_together(value, state, decoder)
         if network is not None:
-            module = build_network(network["architecture"], decoder.archive.read(network["weights"]))
+            weights = decoder.archive.read(network["weights"])
+            module = build_network(network["architecture"], weights, network.get("frozen", ()))
             value.net_ = FusionNet.around(module, value._target)
         return value
 
@@ -176,8 +183,10 @@ class FrozenNetwork(Plain):
         return value
 
 
-def build_network(architecture, weights):
+def build_network(architecture, weights, frozen):
     """Build a network around the weights of a file; the file cannot make it allocate more than these take.
+
+    `frozen` are the layers that were not trained, as `FusionNetwork.freeze` takes them.
 
     Raises
     ------
@@ -200,7 +209,7 @@ def build_network(architecture, weights):
         )
     try:
         with torch.device("meta"):  # no memory: a file may ask for a network of any size
-            module = FusionNetwork(**architecture)
+            module = FusionNetwork(**architecture).freeze(frozen)
     except RuntimeError as error:  # torch's word for sizes beyond any memory
         raise DamagedFileError(f"There is no network as the file describes it: {error}") from error
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
