@@ -118,15 +118,26 @@ def compare_estimators(
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
+    >>> import pandas as pd
+    >>> from sklearn.datasets import load_digits
     >>> from sklearn.dummy import DummyClassifier
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> X, y = load_iris(return_X_y=True, as_frame=True)
-    >>> methods = {"logistic": LogisticRegression(max_iter=500), "majority": DummyClassifier()}
-    >>> comparison = compare_estimators(methods, X, y, scoring="accuracy")
-    >>> comparison.table()["mean"].round(2).to_dict()
-    {'logistic': 0.97, 'majority': 0.33}
-    >>> bool(comparison.table().loc["majority", "p_corrected_t"] < 0.001)
+    >>> from skhyperfusion import HyperFusionClassifier
+    >>> from skhyperfusion.features import baseline_classifier
+    >>> digits = load_digits(n_class=3)
+    >>> X = pd.DataFrame({"picture": list(digits.images[:120])})
+    >>> methods = {
+    ...     "network": HyperFusionClassifier(fusion="image", base_channels=2, max_epochs=2, random_state=0),
+    ...     "components + logistic": baseline_classifier(n_components=10),
+    ...     "majority": DummyClassifier(),
+    ... }
+    >>> reference = "components + logistic"  # what a network has to beat
+    >>> comparison = compare_estimators(
+    ...     methods, X, digits.target[:120], cv=3, scoring="accuracy", reference=reference
+    ... )
+    >>> table = comparison.table()
+    >>> table["mean"].idxmax()
+    'components + logistic'
+    >>> bool(table.loc["majority", "p_corrected_t"] < 0.001)
     True
     """
     estimators = _checked_estimators(estimators)
