@@ -154,7 +154,7 @@ class ResidualBackbone(nn.Module):
         self.block3 = ResidualBlock(4 * width, 8 * width, stride=2, dropout=dropout[2], **settings)
         self.block4 = ResidualBlock(8 * width, 16 * width, stride=2, dropout=dropout[3], **settings)
         self.n_channels = 16 * width
-        self.stage_names = ("stem", "block1", "block2", "block3", "block4")
+        self.stage_names: tuple[str, ...] = ("stem", "block1", "block2", "block3", "block4")
         if not paper:
             self.tail = nn.Sequential(OrderedDict(norm=BatchNorm(self.n_channels), relu=nn.ReLU()))
             self.stage_names += ("tail",)

@@ -20,7 +20,7 @@ from skhyperfusion.nn._fusions import FUSIONS
 from skhyperfusion.nn._generator import INITIALISATIONS, AffineGenerator
 from skhyperfusion.nn._norm import weighted_rows
 from skhyperfusion.nn._primary import build_primary
-from skhyperfusion.nn._stages import n_constant_stages, run_stages, stages_of
+from skhyperfusion.nn._stages import n_constant_stages, run_stages, shape_of_constant_part, stages_of
 
 TASKS = ("classification", "regression")
 
@@ -221,8 +221,9 @@ class FusionNetwork(nn.Module):
         self.frozen_layers = (patterns,) if isinstance(patterns, str) else tuple(patterns or ())
         self.frozen_modules = freeze(self, self.frozen_layers)
         self.train(self.training)
-        self.n_constant = n_constant_stages(self, self._stages_before_the_table())
-        self.constant_shape = self._shape_of_constant_part() if self.n_constant else None
+        last = self.backbone.conditioned_stage if self._conditions_backbone else None
+        self.n_constant = n_constant_stages(self, self.stages[: self.stages.index(last) if last else None])
+        self.constant_shape = shape_of_constant_part(self) if self.n_constant else None
         return self
 
     @property
@@ -342,23 +343,6 @@ class FusionNetwork(nn.Module):
     @property
     def _conditions_backbone(self):
         return self.has_named_backbone and type(self.fusion).condition is not Fusion.condition
-
-    def _stages_before_the_table(self):
-        """Names of the stages that come before the one, if any, that the table changes from outside."""
-        if not self._conditions_backbone or self.backbone.conditioned_stage is None:
-            return self.stages
-        return self.stages[: self.stages.index(self.backbone.conditioned_stage)]
-
-    @torch.no_grad()
-    def _shape_of_constant_part(self):
-        """Run two blank images, and return (C, *S) of what comes out; None where it cannot stand for one."""
-        if self.n_constant == len(self.stages):
-            shape = self.map_shape
-        else:
-            like = next(self.constant_part().parameters())
-            out = self.constant_part()(like.new_zeros(2, *self.image_shape))
-            shape = tuple(out.shape[1:]) if isinstance(out, torch.Tensor) and len(out) == 2 else ()
-        return shape if shape and shape != self.image_shape else None
 
     def _is_stored(self, image):
         """Tell whether an image is what `constant_part` has made of one already."""

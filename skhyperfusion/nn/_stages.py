@@ -1,5 +1,6 @@
 """The parts that a backbone runs one after the other, and which of the first ones nothing changes."""
 
+import torch
 from torch import nn
 
 from skhyperfusion.nn._externalize import ExternalLayer
@@ -54,6 +55,21 @@ def n_constant_stages(network, stages):
         n += 1
         has_weights |= any(True for _ in stage.parameters())
     return n if has_weights else 0
+
+
+@torch.no_grad()
+def shape_of_constant_part(network):
+    """Return (C, *S) of what the constant part of a `FusionNetwork` makes of an image.
+
+    None where it cannot stand for the image: where it has the same shape, or is no tensor.
+    """
+    if network.n_constant == len(network.stages):
+        shape = network.map_shape
+    else:
+        part = network.constant_part()
+        out = part(next(part.parameters()).new_zeros(2, *network.image_shape))
+        shape = tuple(out.shape[1:]) if isinstance(out, torch.Tensor) and len(out) == 2 else ()
+    return shape if shape and shape != network.image_shape else None
 
 
 def run_stages(backbone, stages, image):
