@@ -1,6 +1,8 @@
 """The parameters that the estimators share: what each may be, and what its documentation says."""
 
 import os
+import re
+import textwrap
 
 import torch
 
@@ -246,8 +248,11 @@ best_epoch_ : int
     Epoch whose weights were kept, counted from 1."""
 
 
-def _indent(text, spaces):
-    return "\n".join(" " * spaces + line if line else line for line in text.split("\n")).lstrip()
+def _fill(doc, name, text):
+    """Put a text where its name stands, at the same margin; Python 3.13 has cut that of docstrings."""
+    return re.sub(
+        rf"^( *)\{{{name}\}}", lambda place: textwrap.indent(text, place[1]), doc, flags=re.MULTILINE
+    )
 
 
 def document(cls, *, task_data="", task_training=""):
@@ -260,5 +265,5 @@ def document(cls, *, task_data="", task_training=""):
         "attributes": SHARED_ATTRIBUTES,
     }
     for name, text in parts.items():
-        cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", _indent(text, 4))
+        cls.__doc__ = _fill(cls.__doc__, name, text)
     return cls

@@ -19,6 +19,7 @@ from skhyperfusion._parameters import (
     MACHINE_PARAMETERS,
     NETWORK_PARAMETERS,
     TRAINING_PARAMETERS,
+    document,
 )
 
 HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)
@@ -54,6 +55,13 @@ def section(documented, name):
 def taken(documented):
     parameters = inspect.signature(documented).parameters
     return {name: one for name, one in parameters.items() if name not in ("self", "cls")}
+
+
+@pytest.mark.parametrize("margin", ["", "    "], ids=["Python 3.13", "before"])
+def test_shared_parameters_stand_in_line_whatever_the_margin(margin):
+    lines = ["Learn.", "", "Parameters", "----------", "{machine}", ""]
+    model = document(type("Model", (), {"__doc__": f"\n{margin}".join(lines)}))
+    assert inspect.getdoc(model) == "\n".join([*lines[:4], MACHINE_PARAMETERS]).strip()
 
 
 PUBLIC = public()
