@@ -139,7 +139,7 @@ def test_frames_of_other_kinds_give_the_same_model(study):
     kinds = [
         X.astype({"scan": object, "sex": object}),
         X.convert_dtypes(),
-        pl.DataFrame(X.astype(object).where(X.notna(), None).to_dict("list")),
+        pl.from_pandas(X),
         X.set_axis(["a"] * len(X)),
     ]
     for other in kinds:

@@ -72,6 +72,8 @@ def test_no_two_rows_say_the_same():
 def test_line_shown_runs_after_the_lines_that_the_page_begins_with(line, entry):
     page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     assert page.index(SETUP) < page.index(line.replace("|", "\\|"))
+    if "temperature" in line and sklearn.__version__.startswith("1.7"):
+        pytest.skip("new in scikit-learn 1.8")
     names = {}
     exec(SETUP, names)
     if "skrub." in line:
