@@ -136,7 +136,9 @@ frozen_layers : str or sequence of str, default=None
     Names or patterns, as in `external_layers`, of what is not trained: ``"backbone.*"`` for a pretrained
     network. It stays in evaluation mode, batch normalisation included. Where it is the whole backbone and
     nothing in it is external, the backbone's output is computed once per image and kept beside it for all
-    epochs, folds and candidates; ``augmentation`` must then be None. Of a layer that is external, too, the
+    epochs, folds and candidates; ``augmentation`` must then be None. So is that of its first layers, without
+    augmentation and where it is known what runs after what: of named backbones and of an ``nn.Sequential``,
+    if the outputs fit into the loader's memory. Of a layer that is external, too, the
     weights stay and the part that the table adds is trained, with ``hyper_init="residual"``: fine-tuning by
     the table.
 hyper_depth : int, default=0
