@@ -147,7 +147,7 @@ def test_roc_curve_of_folds_draws_each(pictures, classifier):
 
     X, y, _ = pictures
     result = cross_validate(classifier(), X, y, cv=2, return_estimator=True, return_indices=True)
-    display = RocCurveDisplay.from_cv_results(result, X, y)
+    display = RocCurveDisplay.from_cv_results(result, X, y, pos_label="well")
     assert len(display.fpr) == 2
 
 
