@@ -38,7 +38,9 @@ def folds_of(cv, X, y, groups=None):
 
 def unevenness(folds, *columns):
     """Largest difference between two folds in the number of rows of a cell."""
-    cells = pd.MultiIndex.from_arrays([pd.Series(c, dtype=object).fillna("gap") for c in columns])
+    cells = pd.MultiIndex.from_arrays(
+        [["gap" if pd.isna(cell) else cell for cell in column] for column in columns]
+    )
     table = pd.crosstab(folds, [cells.to_flat_index()])
     return (table.max() - table.min()).max()
 
