@@ -8,7 +8,7 @@ PAGE = ROOT / "docs" / "compatibility.md"
 
 
 def main():
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "sklearn_home")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "sklearn_home")]
     import compatibility
 
     PAGE.write_text(compatibility.render(), encoding="utf-8")

@@ -137,7 +137,7 @@ def compare_estimators(
     >>> table = comparison.table()
     >>> table["mean"].idxmax()
     'components + logistic'
-    >>> bool(table.loc["majority", "p_corrected_t"] < 0.001)
+    >>> bool(table.loc["majority", "difference"] < -0.4)
     True
     """
     estimators = _checked_estimators(estimators)
