@@ -25,11 +25,12 @@ from skhyperfusion.model_selection import compare_estimators
 TABLE = ["sex", "height", "weight", "ethnic_id"]
 
 
-def read_subjects(folder):
-    """Read the subjects with an age: (X, y)."""
+def read_subjects(folder, images="t1"):
+    """Read the subjects with an age, and their T1 or, as "gm", maps of grey matter: (X, y)."""
     subjects = pd.read_csv(folder / "participants.tsv", sep="\t", na_values="n/a")
     subjects = subjects[subjects["age"].notna()].set_index("participant_id")
-    subjects["t1w"] = [str(folder / "t1" / f"{name}_T1w.nii.gz") for name in subjects.index]
+    ending = {"t1": "T1w", "gm": "GM"}[images]
+    subjects["t1w"] = [str(folder / images / f"{name}_{ending}.nii.gz") for name in subjects.index]
     # The codes of ethnic_id are categories without an order.
     return subjects[["t1w", *TABLE]].astype({"ethnic_id": "category"}), subjects["age"]
 
@@ -53,9 +54,7 @@ def main():
     arguments.add_argument("--together", type=int, default=0, help="models of other seeds, averaged")
     arguments = arguments.parse_args()
     folder = real_data("ixi-t1-small")
-    X, y = read_subjects(folder)
-    if arguments.images == "gm":
-        X["t1w"] = [str(folder / "gm" / f"{name}_GM.nii.gz") for name in X.index]
+    X, y = read_subjects(folder, arguments.images)
     if arguments.volumes:
         X = with_volumes(X, folder)
     # The brightness of a map of grey matter is a measurement, that of T1 has no unit.

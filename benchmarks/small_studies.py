@@ -29,7 +29,7 @@ from sklearn.model_selection import (
     cross_val_score,
 )
 
-from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor, ImageLoader
+from skhyperfusion import HyperFusionClassifier, ImageLoader
 from skhyperfusion.backbones import PixelScale, from_state_dict
 from skhyperfusion.features import baseline_classifier, baseline_regressor
 from skhyperfusion.images import clear_cache
@@ -105,35 +105,25 @@ def pad(arguments):
 
 
 def ixi(arguments):
-    """Age: mean absolute error in years of each method on grey-matter maps and on T1."""
+    """Age: mean absolute error in years of the baseline on grey matter and T1; networks: ixi_age.py."""
     folder = real_data("ixi-t1-small")
-    X, y = read_subjects(folder)
-    maps = X.assign(t1w=[str(folder / "gm" / f"{name}_GM.nii.gz") for name in X.index])
     folds = KFold(5, shuffle=True, random_state=arguments.seed)
     coarse = {"shape": (28, 34, 28)}
     rows = {}
-    for title, table, settings in (
-        ("grey matter, 6 mm", maps, {"intensity": None, **coarse}),
-        ("grey matter, 3 mm", maps, {"intensity": None}),
-        ("T1, 6 mm", X, coarse),
-        ("T1, 3 mm", X, {}),
+    for title, images, settings in (
+        ("grey matter, 6 mm", "gm", {"intensity": None, **coarse}),
+        ("grey matter, 3 mm", "gm", {"intensity": None}),
+        ("T1, 6 mm", "t1", coarse),
+        ("T1, 3 mm", "t1", {}),
     ):
-        loader = ImageLoader(**settings)
-        methods = {"components - ridge": baseline_regressor(image_loader=loader)}
-        if "6 mm" in title or arguments.networks_at_3_mm:
-            trained = {"base_channels": 4, "max_epochs": 60, "random_state": arguments.seed}
-            for fusion in ("hyper", "concat"):
-                methods[fusion] = HyperFusionRegressor(fusion=fusion, image_loader=loader, **trained)
-        for name, method in methods.items():
-            start = time.perf_counter()
-            with workers(arguments.n_jobs):
-                errors = -cross_val_score(method, table, y, cv=folds, scoring="neg_mean_absolute_error")
-            seconds = time.perf_counter() - start
-            rows[f"{title}: {name}"] = {"MAE": errors.mean(), "sd": errors.std(ddof=1), "seconds": seconds}
-            print(
-                f"{title}: {name}: {errors.mean():.2f} ({errors.std(ddof=1):.2f}), {seconds:.0f} s",
-                flush=True,
-            )
+        X, y = read_subjects(folder, images)
+        method = baseline_regressor(image_loader=ImageLoader(**settings))
+        start = time.perf_counter()
+        with workers(arguments.n_jobs):
+            errors = -cross_val_score(method, X, y, cv=folds, scoring="neg_mean_absolute_error")
+        seconds = time.perf_counter() - start
+        rows[title] = {"MAE": errors.mean(), "sd": errors.std(ddof=1), "seconds": seconds}
+        print(f"{title}: {errors.mean():.2f} ({errors.std(ddof=1):.2f}), {seconds:.0f} s", flush=True)
     return rows
 
 
@@ -209,7 +199,6 @@ def main():
         default=["frozen*", "components*"],
         help="patterns of pad's methods; 'fine-tuned*' takes an hour and more on two cores",
     )
-    arguments.add_argument("--networks-at-3-mm", action="store_true", help="hours on two cores")
     arguments.add_argument("--pictures", type=int, default=200)
     arguments.add_argument("--search-epochs", type=int, default=1)
     arguments = arguments.parse_args()
