@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupKFold
 
 from skhyperfusion import HyperFusionRegressor, ImageLoader
 from skhyperfusion.features import baseline_regressor
+from skhyperfusion.model_selection import Comparison
 
 FUSIONS = ["hyper", "film", "daft", "concat", "image", "tabular"]
 BASELINE = "components + table - ridge"
@@ -57,7 +58,19 @@ def fit(method, seed, fold, rows, data, arguments):
     seconds = time.perf_counter() - start
     error = mean_absolute_error(y[test], model.predict(X.iloc[test]))
     print(f"{method}, seed {seed}, fold {fold}: {error:.2f} mm, {seconds:.0f} s", flush=True)
-    return {"method": method, "seed": seed, "fold": fold, "error_mm": error, "seconds": seconds}
+    return {
+        "method": method, "seed": seed, "fold": fold, "error_mm": error, "seconds": seconds,
+        "n_train": len(train), "n_test": len(test),
+    }  # fmt: skip
+
+
+def against_first(rows, n_folds):
+    """Compare each method with the first in the folds of all seeds: folds in which that is better, and p."""
+    rows = rows.assign(fold=rows["seed"] * n_folds + rows["fold"], metric="mm", score=rows["error_mm"])
+    errors = rows.pivot_table("score", "fold", "method", sort=False)
+    comparison = Comparison(rows, errors=["mm"])
+    better = errors.gt(errors[comparison.methods[0]], axis=0).sum()
+    return pd.DataFrame({"folds behind": better, "p": comparison.table()["p_corrected_t"]})
 
 
 def main():
@@ -93,6 +106,7 @@ def main():
             "seconds per fit": rows.groupby("method", sort=False)["seconds"].mean(),
         }
     )
+    table = table.join(against_first(rows, arguments.folds))
     spread = mean_absolute_error(y, np.full(len(y), np.median(y)))
     print(f"\n{len(y)} pictures of {len(set(subject))} subjects; the median alone errs by {spread:.1f} mm")
     print(table.loc[arguments.fusions].round(2).to_string())

@@ -203,6 +203,10 @@ def main():
         rows = joblib.Parallel()(jobs)
     for by in (["task", "fusion"], ["fusion"], ["lr"], ["F"]):
         print(f"\n{summarise(rows, by).round(3).to_string()}")
+    scores = pd.DataFrame(rows).pivot_table("score", ["task", "lr", "F", "seed"], "fusion", sort=False)
+    lead = -scores.sub(scores[arguments.fusions[0]], axis=0)
+    print(f"\n{arguments.fusions[0]} in the {len(lead)} pairs of like settings:")
+    print(pd.DataFrame({"ahead in": (lead > 0).sum(), "on average by": lead.mean().round(3)}).to_string())
     every = summarise(rows, lambda _: "all").iloc[0]
     print(
         f"\n{len(rows)} fits, {every['collapsed']:.0f} collapsed; dead units of the head "
