@@ -132,12 +132,12 @@ def compare_estimators(
     ... }
     >>> reference = "components + logistic"  # what a network has to beat
     >>> comparison = compare_estimators(
-    ...     methods, X, digits.target[:120], cv=3, scoring="accuracy", reference=reference
+    ...     methods, X, digits.target[:120], cv=4, scoring="accuracy", reference=reference
     ... )
     >>> table = comparison.table()
     >>> table["mean"].idxmax()
     'components + logistic'
-    >>> bool(table.loc["majority", "difference"] < -0.4)
+    >>> bool(table.loc["majority", "p_corrected_t"] < 0.001)
     True
     """
     estimators = _checked_estimators(estimators)
