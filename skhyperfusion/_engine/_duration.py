@@ -41,17 +41,12 @@ class Pace:
     """
 
     def __init__(self, n_steps: int, n_valid_steps: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.work_of_epoch = n_steps + _VALIDATION * n_valid_steps
+        self._work_of_epoch = n_steps + _VALIDATION * n_valid_steps
         self._clock = clock
         self._start = clock()
         self._n_seen = 0
         self._work = 0.0
         self._warm: tuple[float, float] | None = None  # when the warm-up was over, and the work until then
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return self._clock() - self._start
 
     def step(self, *, training: bool, epochs_left: int) -> float | None:
         """Note the end of a step; return the seconds of the whole training once they can be told.
@@ -73,7 +68,7 @@ class Pace:
         since, work = self._warm
         if now - since < _LEAST_SECONDS:
             return None
-        rest = epochs_left * self.work_of_epoch - self._work
+        rest = epochs_left * self._work_of_epoch - self._work
         return now - self._start + max(0.0, rest) * (now - since) / (self._work - work)
 
 
