@@ -244,14 +244,19 @@ def _refuse_strange_weights(sample_weight, index):
             f"sample_weight must be a number from 0 to {LARGEST:g} for each row, or one for all. Got "
             f"{show(sample_weight)} instead."
         )
-    if cells.shape != (len(index),):
+    if cells.ndim and cells.shape != (len(index),):
         return  # scikit-learn's own message follows
-    wrong = [row for row, cell in enumerate(cells) if not _is_weight(cell)]
+    wrong = [row for row, cell in enumerate(cells.reshape(-1)) if not _is_weight(cell)]
     if wrong:
         raise ValueError(
             f"sample_weight must hold numbers from 0 to {LARGEST:g}, but does not in "
             f"{listing([index[row] for row in wrong])} (the first holds {show(cells[wrong[0]])}). Give 0 to "
             "leave a row out."
+        )
+    if cells.size and not cells.any():
+        raise ValueError(
+            f"sample_weight is 0 in all {len(index)} rows, which leaves none. Give those a positive weight "
+            "that are to count."
         )
 
 

@@ -36,8 +36,6 @@ class ScoredRows:
         frame = check_table(estimator, X, reset=False)
         weight = check_sample_weight(sample_weight, frame.index)
         kept = np.flatnonzero(weight)
-        if not len(kept):
-            raise ValueError(f"{caller} needs a row of positive weight; all {len(frame)} weigh zero.")
         target = estimator._target
         values = target.read(y, frame.index, caller)[kept]
         weight = target.row_weights(values, weight[kept])

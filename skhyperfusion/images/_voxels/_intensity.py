@@ -37,7 +37,8 @@ def check_intensity(rule: Any) -> None:
 def intensity_name(rule: Intensity) -> str:
     """Return how `ImageSpec` calls the rule."""
     if callable(rule):
-        return getattr(rule, "__qualname__", type(rule).__qualname__)
+        names = (getattr(rule, name, None) for name in ("__qualname__", "__name__"))  # a ufunc has the second
+        return next(filter(None, names), type(rule).__qualname__)
     return str(tuple(rule)) if isinstance(rule, tuple | list) else str(rule)
 
 

@@ -146,9 +146,8 @@ class Figures:
         svg = file.getvalue()
         svg = svg[svg.index("<svg ") :]
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-        svg = re.sub(
-            r' id="[A-Za-z0-9.]+_[A-Za-z0-9._]+"', "", svg
-        )  # figure_1, axes_1: nothing refers to them
+        asked = set(re.findall(r"#([A-Za-z0-9._]+)[)\"]", svg))
+        svg = re.sub(r' id="([^"]*)"', lambda found: found.group() if found.group(1) in asked else "", svg)
         for colour, on_page in _COLOURS.items():
             svg = svg.replace(colour, on_page)
         text = html.escape(caption, quote=True)
