@@ -235,7 +235,7 @@ def test_dtypes_when_they_differ_give_the_same_numbers(table, convert):
 
 def test_array_of_text_gives_the_same_numbers(table):
     given = table.drop(columns="t1w").select_dtypes(exclude="bool")
-    out = TabularPreprocessor().fit_transform(given.to_numpy(dtype=object).astype(str))
+    out = TabularPreprocessor().fit_transform(given.to_numpy(dtype=object, na_value=np.nan).astype(str))
     np.testing.assert_allclose(out, TabularPreprocessor().fit_transform(given))
 
 

@@ -170,6 +170,10 @@ class Scale(ThreadingBackend):
         self.sizes.append(len(pickle.dumps(func)))
         return super().submit(func, callback)
 
+    def apply_async(self, func, callback=None):  # what joblib 1.4 calls instead
+        self.sizes.append(len(pickle.dumps(func)))
+        return super().apply_async(func, callback)
+
 
 @works("payload", "of a task: the table with its paths, no pixel")
 def test_task_of_a_search_holds_paths_not_pixels(tmp_path, classifier):

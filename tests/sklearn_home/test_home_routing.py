@@ -63,9 +63,11 @@ def test_search_with_routing_hands_weights_and_groups_to_fit_and_splitter(pictur
 @pytest.mark.usefixtures("routing")
 def test_pipeline_with_routing_hands_weights_and_groups_to_its_last_step(pictures, witness, metadata):
     X, y, _ = pictures
-    witness.set_fit_request(sample_weight=True, groups=True).set_score_request(sample_weight=True)
-    model = make_pipeline(FunctionTransformer(), witness)
-    search = GridSearchCV(model, {"witness__lr": [1e-3]}, cv=GroupKFold(2)).fit(X, y, **metadata)
+    model = make_pipeline(FunctionTransformer(), witness.set_fit_request(sample_weight=True, groups=True))
+    # Without it Pipeline.score is asked, which before scikit-learn 1.8 cannot be told what it takes.
+    scorer = make_scorer(accuracy_score).set_score_request(sample_weight=True)
+    search = GridSearchCV(model, {"witness__lr": [1e-3]}, cv=GroupKFold(2), scoring=scorer)
+    search.fit(X, y, **metadata)
     assert set(search.best_estimator_[-1].seen_) == {"sample_weight", "groups"}
     assert all(seen is not None for seen in search.best_estimator_[-1].seen_.values())
 
