@@ -315,7 +315,10 @@ def _is_missing(node):
 
 
 def _plain_dtype(name):
-    dtype = np.dtype(name)
+    try:
+        dtype = np.dtype(name)
+    except (TypeError, ValueError):
+        dtype = np.dtype(object)  # none that is plain either
     # NumPy 1 lets the size of an absurd width run over, below nothing.
     if dtype.kind not in _NUMERIC + "U" or not 0 <= dtype.itemsize <= _WIDEST:
         raise DamagedFileError(f"An array of the dtype {show(name)} is none that save_model writes.")
