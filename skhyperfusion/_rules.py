@@ -255,8 +255,8 @@ def _refuse_strange_weights(sample_weight, index):
         )
     if cells.size and not cells.any():
         raise ValueError(
-            f"sample_weight is 0 in all {len(index)} rows, which leaves none. Give those a positive weight "
-            "that are to count."
+            "Sample weights must contain at least one non-zero number, but sample_weight is 0 in all "
+            f"{len(index)} rows. Give those a positive weight that are to count."
         )
 
 
