@@ -62,7 +62,7 @@ format: $(STAMP)
 
 bench: $(STAMP)  ## every benchmark of speed at small sizes, in under 10 minutes
 	for script in layer_speed training_step estimator_overhead first_epoch search_cache prediction scale \
-			alternatives cost usual_studies wide_table; do \
+			alternatives cost usual_studies busy_machine wide_table; do \
 		$(BIN)/python benchmarks/$$script.py --quick --results build/bench || exit 1; done
 
 bench-scores: $(STAMP)  ## the scores that README states: hours; the real data only where it is found

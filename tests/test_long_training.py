@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback
 
@@ -123,6 +124,29 @@ def test_fit_on_a_constant_backbone_gives_no_advice_on_images(rows, slow_clock):
     assert "ImageLoader" not in str(caught[0].message)
 
 
+@pytest.mark.parametrize(
+    ("load", "n_threads", "told"), [(9.0, 2, True), (0.5, 2, False), (9.0, 1, False), (None, 2, False)]
+)
+def test_fit_over_a_minute_on_a_busy_machine_tells_how_threads_should_wait(
+    rows, slow_clock, monkeypatch, load, n_threads, told
+):
+    X, y, _ = rows
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    if load is None:  # as on Windows
+        monkeypatch.delattr("os.getloadavg")
+    else:
+        monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        with pytest.warns(UserWarning, match="Training will take") as caught:
+            small(device="cpu").fit(X, y)
+    finally:
+        torch.set_num_threads(before)
+    assert ("(a load of 9.0 on 4 cores)" in str(caught[0].message)) == told
+    assert ("OMP_WAIT_POLICY=passive" in str(caught[0].message)) == told
+
+
 def test_fit_that_goes_on_from_a_checkpoint_counts_what_is_left(rows, slow_clock, tmp_path):
     X, y, _ = rows
 
@@ -201,4 +225,4 @@ def test_verbose_shows_the_time_to_go_and_in_all(rows, capsys, monkeypatch):
 
 
 def test_the_clock_of_a_training_never_goes_back():
-    assert _callbacks.LongTraining(1, 0, "", 0).clock is time.monotonic
+    assert _callbacks.LongTraining(1, 0, str, 0).clock is time.monotonic

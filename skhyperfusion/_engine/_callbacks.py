@@ -131,18 +131,18 @@ class LongTraining(Callback):
     ----------
     n_steps, n_valid_steps : int
         Steps of an epoch: of training, and of validation after them.
-    advice : str
-        What makes it shorter.
+    advise : callable
+        Returns what makes it shorter; asked only if it is said.
     verbose : int
         Print when positive.
     clock : callable
         Gives seconds.
     """
 
-    def __init__(self, n_steps, n_valid_steps, advice, verbose, clock=time.monotonic):
+    def __init__(self, n_steps, n_valid_steps, advise, verbose, clock=time.monotonic):
         self.n_steps = n_steps
         self.n_valid_steps = n_valid_steps
-        self.advice = advice
+        self.advise = advise
         self.verbose = verbose
         self.clock = clock
 
@@ -163,11 +163,12 @@ class LongTraining(Callback):
             self._say(announcement(seconds, self._epochs_left, stops_early=self.n_valid_steps > 0))
 
     def _say(self, how_long):
+        said = f"{how_long} {self.advise()}"
         if self.verbose > 0:
-            print(f"{how_long} {self.advice}", flush=True)
+            print(said, flush=True)
             return
         warnings.warn(
-            f"{how_long} {self.advice} With verbose=1 each epoch tells the time to go. Not to be told: "
+            f"{said} With verbose=1 each epoch tells the time to go. Not to be told: "
             "warnings.filterwarnings('ignore', message='Training will take').",
             UserWarning,
             stacklevel=2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ _LEAST_STEPS, _LEAST_SECONDS = 3, 3.0
 _VALIDATION = 1 / 3
 # An estimate that is nearer to one that was told than by this factor is no news.
 _NEWS = 1.5
+# Programs that want a core, for each core, from which on torch's threads wait for each other.
+_CROWDED = 1.5
 
 _told: list[float] = []  # estimates of this process, in seconds
 
@@ -152,7 +155,21 @@ def what_shortens(
         ways.append(f"{here} (now the CPU)")
     return (
         f"That is one fit; cross-validation and searches make many. What shortens it: {'; '.join(ways)}. "
-        f"Try it on some of the rows first (now {n_rows})."
+        f"Try it on some of the rows first (now {n_rows}).{_in_a_crowd(device)}"
+    )
+
+
+def _in_a_crowd(device):
+    """Advise on threads where other programs want the processor, too; Windows does not tell."""
+    if device.type != "cpu" or torch.get_num_threads() == 1 or not hasattr(os, "getloadavg"):
+        return ""
+    load, n_cores = os.getloadavg()[0], os.cpu_count()
+    if load < _CROWDED * n_cores:
+        return ""
+    return (
+        f" Other programs want the processor, too (a load of {load:.1f} on {n_cores} cores), and torch's "
+        "threads spin while they wait for each other: start Python with OMP_WAIT_POLICY=passive in its "
+        "environment."
     )
 
 

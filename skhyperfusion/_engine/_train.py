@@ -202,7 +202,8 @@ def _long_training(module, train_set, valid_set, n_batches, settings):
     return LongTraining(
         n_batches,
         0 if valid_set is None else _batches_per_epoch(len(valid_set), settings, "iterator_valid"),
-        what_shortens(
+        functools.partial(
+            what_shortens,
             image_shape=shape[1:] if reads_images else None,
             n_rows=len(train_set),
             n_epochs=settings.max_epochs,
