@@ -168,8 +168,7 @@ def _in_a_crowd(device):
         return ""
     return (
         f" Other programs want the processor, too (a load of {load:.1f} on {n_cores} cores), and torch's "
-        "threads spin while they wait for each other: start Python with OMP_WAIT_POLICY=passive in its "
-        "environment."
+        "threads spin while they wait for each other: start Python with OMP_NUM_THREADS=1 in its environment."
     )
 
 
