@@ -160,10 +160,13 @@ def what_shortens(
 
 
 def _in_a_crowd(device):
-    """Advise on threads where other programs want the processor, too; Windows does not tell."""
-    if device.type != "cpu" or torch.get_num_threads() == 1 or not hasattr(os, "getloadavg"):
+    """Advise on threads where other programs want the processor, too."""
+    if device.type != "cpu" or torch.get_num_threads() == 1:
         return ""
-    load, n_cores = os.getloadavg()[0], os.cpu_count()
+    try:
+        load, n_cores = os.getloadavg()[0], os.cpu_count() or 1
+    except (AttributeError, OSError):  # Windows has no such number, some containers cannot tell it
+        return ""
     if load < _CROWDED * n_cores:
         return ""
     return (
