@@ -94,6 +94,19 @@ def test_regressor_with_other_parameters_comes_back_bit_for_bit(changed, table_s
         assert type(getattr(loaded, name)) is type(value)
 
 
+def test_model_for_a_gpu_predicts_the_same_on_a_machine_without_one(table_study, tmp_path, monkeypatch):
+    X, labels, _ = table_study
+    model = HyperFusionClassifier(**SMALL).fit(X, labels)
+    expected = model.predict_proba(X)
+    save_model(
+        model.set_params(device="cuda"), tmp_path / "model.skhf"
+    )  # after a fit the network is on the CPU
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    loaded = load_model(tmp_path / "model.skhf")
+    with pytest.warns(UserWarning, match="predicting on the CPU"):
+        np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+
+
 def test_random_state_goes_on_where_it_stood(table_study, tmp_path):
     X, _, values = table_study
     model = HyperFusionRegressor(**(SMALL | {"random_state": np.random.RandomState(3)})).fit(X, values)
