@@ -40,10 +40,11 @@ def workers(n_jobs):
     return joblib.parallel_config("loky", n_jobs=n_jobs)
 
 
-def told_by_process(script, *arguments):
-    """Run a script in a process of its own, and return the JSON that it prints."""
+def told_by_process(script, *arguments, environment=None):
+    """Run a script in a process of its own, with this environment or ours; return the JSON that it prints."""
     command = [sys.executable, script, *map(str, arguments)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
 
 
 def made_by():

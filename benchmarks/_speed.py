@@ -7,6 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from _report import RESULTS, write
@@ -46,6 +47,19 @@ def clock(function):
 def fastest(function, repeats=20):
     """Return the seconds on the clock of the fastest call."""
     return min(clock(function)[0] for _ in range(repeats))
+
+
+def epoch_seconds(estimator, n_rows, shape, n_epochs, seed=0):
+    """Return the seconds of each epoch but the first of a fit on random rows: Series (n_epochs - 1,).
+
+    The rows hold five columns, and an image of `shape` unless that is empty; the target is 0 and 1 in turns.
+    """
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.normal(size=(n_rows, 5)), columns=list("abcde"))
+    if shape:
+        X.insert(0, "scan", list(rng.normal(size=(n_rows, *shape)).astype(np.float32)))
+    estimator.set_params(max_epochs=n_epochs, early_stopping=False, random_state=seed)
+    return estimator.fit(X, np.arange(n_rows) % 2).history_["seconds"].iloc[1:]
 
 
 def take_turns(functions, repeats, warm_up=1, least=0.0):

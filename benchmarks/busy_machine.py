@@ -7,31 +7,23 @@ all the time: as torch does by itself, with ``OMP_WAIT_POLICY=passive`` (threads
 one thread. Seconds are those of the median epoch after the first, in turns.
 """
 
+import argparse
 import contextlib
 import os
 import statistics
 import subprocess
 import sys
 
-from _speed import parser, save, show
+from _report import told_by_process
+from _speed import epoch_seconds, parser, save, show
+
+from skhyperfusion import HyperFusionClassifier
 
 POLICIES = {
     "by itself": {},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
     "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
 }
-FIT = """
-import sys
-import numpy as np, pandas as pd
-from skhyperfusion import HyperFusionRegressor
-side, n_epochs, seed = map(int, sys.argv[1:])
-rng = np.random.default_rng(seed)
-scans = rng.normal(size=(64, side, side, side)).astype("float32")
-X = pd.DataFrame({"scan": list(scans), "age": rng.normal(size=64)})
-model = HyperFusionRegressor(base_channels=4, max_epochs=n_epochs, random_state=seed)
-model.fit(X, rng.normal(size=64))
-print(model.history_["seconds"].iloc[1:].median())
-"""
 OMP = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "GOMP_SPINCOUNT")
 
 
@@ -47,25 +39,25 @@ def others(n):
             process.wait()
 
 
-def epoch_seconds(policy, side, n_epochs, arguments):
+def seconds_with(policy, side, n_epochs, arguments):
     """Return the seconds of the median epoch of a fit in a process of its own."""
     environment = {name: value for name, value in os.environ.items() if name not in OMP}
     environment |= {"OMP_NUM_THREADS": str(arguments.threads)} | POLICIES[policy]
-    command = [sys.executable, "-W", "ignore", "-c", FIT, *map(str, (side, n_epochs, arguments.seed))]
-    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    given = ["--fit", side, n_epochs, "--seed", arguments.seed]
+    return told_by_process(__file__, *given, environment=environment)
 
 
 def measure(arguments):
     """Return a row for each policy and size of scans, idle and busy."""
-    sides, n_epochs = ((12,), 4) if arguments.quick else ((12, 24), 8)
+    sides, n_epochs, repeats = ((12,), 4, 1) if arguments.quick else ((12, 24), 8, arguments.repeats)
     rows = []
     for side in sides:
         taken = {}
         for n_others in (0, 2 * os.cpu_count()):
             with others(n_others):
-                for _ in range(arguments.repeats):
+                for _ in range(repeats):
                     for policy in POLICIES:
-                        seconds = epoch_seconds(policy, side, n_epochs, arguments)
+                        seconds = seconds_with(policy, side, n_epochs, arguments)
                         taken.setdefault((policy, n_others > 0), []).append(seconds)
         medians = {key: statistics.median(every) for key, every in taken.items()}
         for policy in POLICIES:
@@ -85,7 +77,16 @@ def measure(arguments):
 
 def main():
     """Measure, print the table, save it."""
-    arguments = parser(__doc__.splitlines()[0], repeats=3).parse_args()
+    arguments = parser(__doc__.splitlines()[0], repeats=3)
+    arguments.add_argument(
+        "--fit", type=int, nargs=2, help=argparse.SUPPRESS
+    )  # side and epochs, in a process
+    arguments = arguments.parse_args()
+    if arguments.fit:
+        side, n_epochs = arguments.fit
+        model = HyperFusionClassifier(base_channels=4)
+        print(epoch_seconds(model, 64, (side,) * 3, n_epochs, arguments.seed).median())
+        return
     rows = measure(arguments)
     show("An epoch of 64 scans, beside other programs and not", rows)
     save(arguments, "busy_machine", rows)

@@ -7,10 +7,9 @@ Random images and five columns, the estimator's defaults but for what is varied.
 proportional to rows and to voxels; for the channels, to their square.
 """
 
-import numpy as np
 import pandas as pd
 import torch
-from _speed import parser, save, show, threads
+from _speed import epoch_seconds, parser, save, show, threads
 from matplotlib.figure import Figure
 
 from skhyperfusion import HyperFusionClassifier
@@ -29,22 +28,14 @@ LAYERS = {
 }
 
 
-def epoch_seconds(
+def fastest_epoch(
     arguments, *, rows=N_ROWS, side=24, base_channels=4, layers="backbone.block4.shortcut.conv"
 ):
     """Return the seconds of the fastest epoch of a fit."""
-    rng = np.random.default_rng(arguments.seed)
-    X = pd.DataFrame(rng.normal(size=(rows, 5)), columns=list("abcde"))
-    X.insert(0, "scan", list(rng.normal(size=(rows, side, side, side)).astype(np.float32)))
     model = HyperFusionClassifier(
-        fusion="image" if layers is None else "hyper",
-        external_layers=layers,
-        base_channels=base_channels,
-        max_epochs=1 + arguments.repeats,
-        early_stopping=False,
-        random_state=arguments.seed,
+        fusion="image" if layers is None else "hyper", external_layers=layers, base_channels=base_channels
     )
-    return model.fit(X, np.arange(rows) % 2).history_["seconds"].iloc[1:].min()
+    return epoch_seconds(model, rows, (side,) * 3, 1 + arguments.repeats, arguments.seed).min()
 
 
 def measure(arguments):
@@ -59,7 +50,7 @@ def measure(arguments):
     rows = []
     for name, points in varied.items():
         for settings, value in points:
-            seconds = epoch_seconds(arguments, **settings)
+            seconds = fastest_epoch(arguments, **settings)
             per_row = 1e3 * seconds / settings.get("rows", N_ROWS)
             rows.append({"varied": name, "value": value, "epoch_s": seconds, "ms_per_row": per_row})
     return rows

@@ -12,10 +12,8 @@ is eight candidates in five folds and the best anew. Decoding, once for a study,
 import math
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
 import torch
-from _speed import parser, save, show, threads
+from _speed import epoch_seconds, parser, save, show, threads
 
 from skhyperfusion import HyperFusionRegressor
 from skhyperfusion._engine._length import usual_epochs
@@ -48,28 +46,17 @@ STUDIES = [
 QUICK = [Study("40 pictures of 16 x 16", 40, (16, 16), 2), Study("40 rows of a table alone", 40, (), 2)]
 
 
-def epoch_seconds(study, n_rows, arguments):
-    """Return the seconds of the fastest epoch after the first."""
-    rng = np.random.default_rng(arguments.seed)
-    X = pd.DataFrame(rng.normal(size=(n_rows, 5)), columns=list("abcde"))
-    if study.shape:
-        X.insert(0, "scan", list(rng.normal(size=(n_rows, *study.shape)).astype(np.float32)))
-    model = HyperFusionRegressor(
-        fusion="hyper" if study.shape else "tabular",
-        base_channels=study.base_channels,
-        batch_size=BATCH_SIZE,
-        max_epochs=1 + arguments.repeats,
-        early_stopping=False,
-        random_state=arguments.seed,
-    )
-    return model.fit(X, rng.normal(size=n_rows)).history_["seconds"].iloc[1:].min()
-
-
 def measure(study, arguments):
     """Return a row of the table; minutes on the clock but for the epoch."""
     n_train = study.n_rows * (N_FOLDS - 1) // N_FOLDS
     timed = min(n_train, MOST_ROWS)
-    epoch = epoch_seconds(study, timed, arguments) * n_train / timed
+    model = HyperFusionRegressor(
+        fusion="hyper" if study.shape else "tabular",
+        base_channels=study.base_channels,
+        batch_size=BATCH_SIZE,
+    )
+    seconds = epoch_seconds(model, timed, study.shape, 1 + arguments.repeats, arguments.seed).min()
+    epoch = seconds * n_train / timed
     n_epochs = usual_epochs(n_train, math.ceil(n_train / BATCH_SIZE))
     fit = epoch * n_epochs / 60
     return {

@@ -98,9 +98,8 @@ def test_model_for_a_gpu_predicts_the_same_on_a_machine_without_one(table_study,
     X, labels, _ = table_study
     model = HyperFusionClassifier(**SMALL).fit(X, labels)
     expected = model.predict_proba(X)
-    save_model(
-        model.set_params(device="cuda"), tmp_path / "model.skhf"
-    )  # after a fit the network is on the CPU
+    model.set_params(device="cuda")  # after a fit on one the network is on the CPU
+    save_model(model, tmp_path / "model.skhf")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     loaded = load_model(tmp_path / "model.skhf")
     with pytest.warns(UserWarning, match="predicting on the CPU"):
