@@ -27,8 +27,8 @@ from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import column_or_1d, has_fit_parameter
-from tqdm import tqdm
 
+from skhyperfusion._progress import progress_bar
 from skhyperfusion._sklearn_private import check_method_params, count_rows, is_loss, score_function, take_rows
 from skhyperfusion._wording import kind_of, show
 
@@ -350,19 +350,19 @@ def run_fits(function, tasks, *, name, n_jobs=None, verbose=0, n_done=0, failure
         for which, arguments in tasks.items()
     )
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-    bar = tqdm(total=n_done + len(tasks), initial=n_done, desc=name, unit="fit", disable=verbose <= 0)
+    bar = progress_bar(n_done + len(tasks), name, "fit", verbose=verbose, n_done=n_done)
     try:
-        for which, result, error in done:
-            if error is not None and failure is not None:
-                raise failure(which, error) from error
-            if error is not None:
-                error.add_note(f"This happened in {which}.")
-                raise error
-            bar.set_postfix_str(which, refresh=False)
-            bar.update()
-            yield which, result
+        with bar:
+            for which, result, error in done:
+                if error is not None and failure is not None:
+                    raise failure(which, error) from error
+                if error is not None:
+                    error.add_note(f"This happened in {which}.")
+                    raise error
+                bar.set_postfix_str(which, refresh=False)
+                bar.update()
+                yield which, result
     finally:
-        bar.close()
         with warnings.catch_warnings():  # the exception on its way says enough
             warnings.filterwarnings("ignore", ".* tasks which were still being processed", UserWarning)
             done.close()

@@ -13,8 +13,8 @@ from typing import Any
 
 import joblib
 import numpy as np
-from tqdm import tqdm
 
+from skhyperfusion._progress import progress_bar
 from skhyperfusion._wording import listing
 from skhyperfusion.images._cache._derived import derived
 from skhyperfusion.images._cache._store import Original, Store
@@ -217,7 +217,10 @@ def threads(
 
     def watched(*args: Any) -> Iterator:
         results = map(*args) if pool is None else pool.map(*args)
-        return iter(tqdm(results, total=len(cells), desc=what, unit="image", disable=not (verbose and cells)))
+        with progress_bar(len(cells), what, "image", verbose=verbose if cells else 0) as bar:
+            for result in results:
+                yield result
+                bar.update()
 
     try:
         yield watched

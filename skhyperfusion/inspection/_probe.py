@@ -4,9 +4,9 @@ import copy
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from skhyperfusion._engine._device import seeded
+from skhyperfusion._progress import progress_bar
 from skhyperfusion.inspection._reuse import fixed_outputs, outputs_before
 from skhyperfusion.nn._layout import lay_out_images, suits_channels_last
 
@@ -65,7 +65,7 @@ def probe_losses(network, probes, rows, *, batch_size, device, verbose):
     loss, losses = 0.0, np.zeros((len(probes), n_repeats))
     starts = range(0, len(rows), batch_size)
     n_passes = len(starts) * len(probes) * n_repeats
-    with tqdm(total=n_passes, desc="layer_sensitivity", unit="pass", disable=verbose <= 0) as bar:
+    with progress_bar(n_passes, "layer_sensitivity", "pass", verbose=verbose) as bar:
         for start in starts:
             batch = np.arange(start, min(start + batch_size, len(rows)))
             weight = rows.weight[batch] / len(rows)  # weights have a mean of one
