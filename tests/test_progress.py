@@ -13,15 +13,15 @@ from skhyperfusion.images import ImageLoader, check_images
 
 
 def opened_and_read(paths):
-    ImageLoader(memory=0).open(paths).stack()
+    return len(ImageLoader(memory=0).open(paths).stack())
 
 
 def checked(paths):
-    check_images(paths, verbose=0)
+    return len(check_images(paths, verbose=0))
 
 
 def fitted(paths):
-    dict(run_fits(len, {"first": (paths,), "second": (paths,)}, name="fits"))
+    return dict(run_fits(len, {"first": (paths,)}, name="fits"))["first"]
 
 
 @pytest.mark.parametrize("work", [opened_and_read, checked, fitted])
@@ -32,7 +32,7 @@ def test_silent_work_when_the_lock_of_bars_is_never_given_back_goes_on(work, tmp
     paths = pd.DataFrame({"scan": scans})
     # The lock is let go first, so that a thread that waits for it ends as well.
     with ThreadPoolExecutor(1) as pool, tqdm.get_lock():
-        pool.submit(work, paths).result(timeout=60)
+        assert pool.submit(work, paths).result(timeout=60) == 3
 
 
 def test_bar_when_verbose_shows_its_name_its_steps_and_the_last_words(capsys):
