@@ -19,6 +19,16 @@ _lock = threading.Lock()
 _users = 0
 
 
+def _renew_lock():
+    """Take a fresh lock in a forked child: a thread of the parent may have held the old one."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 @contextlib.contextmanager
 def freed_memory_kept(device="cpu"):
     """Keep freed memory in the process inside the block, and hand it back at the end; on a CPU.

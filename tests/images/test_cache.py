@@ -273,6 +273,32 @@ def test_cache_when_forked_under_a_lock_is_free_in_the_child():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("in_the_middle", [True, False])
+def test_cache_when_forked_in_the_middle_of_a_change_is_emptied_in_the_child_alone(in_the_middle):
+    code = (
+        "import os, sys, numpy as np\n"
+        "from skhyperfusion.images._cache._memory import CACHE\n"
+        "from skhyperfusion.images._formats._raw import RawHeader\n"
+        "from skhyperfusion.images._voxels._recipe import Decoded\n"
+        "header = RawHeader((2, 2), None, 'f')\n"
+        "CACHE.put('a', Decoded(np.ones((1, 1, 2, 2), 'f4'), header, False), 1000)\n"
+        "in_the_middle = sys.argv[1] == 'True'\n"
+        "if in_the_middle:\n"
+        "    CACHE._lock.acquire(); kept = CACHE._images.pop(1000)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os._exit(0 if (CACHE.get('a') is None) == in_the_middle else 1)\n"
+        "if in_the_middle:\n"
+        "    CACHE._images[1000] = kept; CACHE._lock.release()\n"
+        "assert CACHE.get('a') is not None\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(in_the_middle)]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_disk_when_forked_under_a_claim_is_free_in_the_child_and_after_the_parent(tmp_path):
     """A child that is forked while another thread decodes reads the same image, and holds no claim."""
     code = (

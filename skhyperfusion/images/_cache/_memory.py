@@ -39,6 +39,13 @@ class ImageCache:
         self._lock = threading.Lock()
         self._busy: dict[str, list] = {}
 
+    def _begin_in_child(self) -> None:
+        """Take fresh locks after a fork, and forget what a thread of the parent was about to change."""
+        is_torn = self._lock.locked()
+        self._reset_locks()
+        if is_torn:
+            self.clear()
+
     def get(self, key: str) -> Decoded | None:
         """Return the image of `key`, or None."""
         with self._lock:
@@ -147,7 +154,7 @@ CACHE = ImageCache()
 
 if hasattr(os, "register_at_fork"):
     # A lock that another thread held at the fork would never be released in the child.
-    os.register_at_fork(after_in_child=CACHE._reset_locks)
+    os.register_at_fork(after_in_child=CACHE._begin_in_child)
 
 
 def clear_cache(cache_dir: str | os.PathLike | None = None) -> None:
