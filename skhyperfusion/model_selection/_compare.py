@@ -180,7 +180,7 @@ class _Store:
     def keep_in(self, path, keys):
         self.file, self.keys = ResultsFile(path), keys
         kept = self.file.read()
-        self.found = {fit: kept[keys[fit]] for fit in self.fits if keys[fit] in kept}
+        self.found = {fit: _rows_of(*fit, kept[keys[fit]]) for fit in self.fits if keys[fit] in kept}
 
     def missing(self):
         return [fit for fit in self.fits if fit not in self.found]
@@ -245,7 +245,12 @@ def _fit_missing(store, ways, X, y, splits, *, n_jobs, verbose):
     with contextlib.closing(found):
         for which, rows in found:
             method, fold = fits[which]
-            store.add(method, fold, [{"method": method, "fold": fold, **row} for row in rows])
+            store.add(method, fold, _rows_of(method, fold, rows))
+
+
+def _rows_of(method, fold, rows):
+    """Name the fit that rows are of; a file may have kept them when its fold had another number."""
+    return [row | {"method": method, "fold": fold} for row in rows]
 
 
 def _fit_and_score(estimator, scorer, scoring, routed, X, y, split):

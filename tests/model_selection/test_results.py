@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
 
 from skhyperfusion import ImageLoader
 from skhyperfusion.model_selection import compare_estimators
@@ -89,6 +91,21 @@ def test_results_file_is_not_used_for_what_has_changed(rows, tmp_path, change):
     }[change]
     compare_estimators(**(arguments | changed), results=tmp_path / "r")
     assert len(FITS) == (3 if change == "cv" else 2)
+
+
+def test_results_file_keeps_folds_apart_that_come_in_another_order(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24, 2)), rng.normal(size=24)
+    folds = [(np.setdiff1d(np.arange(24), test), test) for test in np.split(np.arange(24), 4)]
+    methods = {"line": LinearRegression(), "mean": DummyRegressor()}
+    compare_estimators({"line": methods["line"]}, X, y, cv=folds, results=tmp_path / "r")
+    folds = [folds[2], folds[0], folds[3], folds[1]]
+    kept = compare_estimators(methods, X, y, cv=folds, results=tmp_path / "r")
+    fresh = compare_estimators(methods, X, y, cv=folds)
+    wanted = ["method", "fold", "score"]
+    pd.testing.assert_frame_equal(kept.scores[wanted], fresh.scores[wanted])
+    twice = compare_estimators(methods, X, y, cv=[*folds, folds[0]], results=tmp_path / "r")
+    assert twice.table()["folds"].tolist() == [5, 5]
 
 
 def test_results_file_with_a_torn_last_line_is_mended(rows, tmp_path):
