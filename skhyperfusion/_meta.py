@@ -105,7 +105,7 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
     if not is_number_of_folds(cv):
         splitter = check_cv(cv, y, classifier=classifier)
         splits = splitter.split(X, y, **without_none(groups=groups), **split_params)
-        return [(np.asarray(train), np.asarray(test)) for train, test in splits]
+        return [tuple(_positions(rows, count_rows(X)) for rows in split) for split in splits]
     n_folds = 5 if cv is None else int(cv)
     if isinstance(y, pd.DataFrame) and y.shape[1] == 2 and is_bool_dtype(y.dtypes.iloc[0]):
         y = y.to_records(index=False)
@@ -126,6 +126,17 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
         n_bins = BINS_OF_GROUPS
     strata = _strata(y, n_folds, classifier=classifier, labels=labels, n_bins=n_bins)
     return list(splitter.split(np.zeros(len(strata)), strata, groups))
+
+
+def _positions(rows, n_rows):
+    """Return the positions of rows that are told by these, or by true and false for every row."""
+    rows = np.asarray(rows)
+    if rows.dtype == bool and rows.shape != (n_rows,):
+        raise ValueError(
+            f"A fold of cv tells its rows by true and false, in an array of shape {rows.shape}, and X has "
+            f"{n_rows} rows. Give one for each row, or the positions of the fold's rows."
+        )
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
 def check_groups(groups, index):

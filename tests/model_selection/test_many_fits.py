@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.dummy import DummyRegressor
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -111,6 +112,35 @@ def test_groups_with_routing_go_where_they_are_requested_in_all_that_fit_many(fi
         assert all(found is None for _, found in FITS)
         with pytest.raises(UnsetMetadataPassedError, match="groups"):
             fit_many(Regressor(), X, y, cv=3, groups=groups)
+
+
+@pytest.mark.parametrize("fit_many", REGRESSIONS)
+def test_folds_of_true_and_false_are_those_of_their_positions_in_all_that_fit_many(fit_many, X):
+    tested = [np.arange(N_ROWS) % 3 == fold for fold in range(3)]
+    fit_many(Regressor(), X, np.arange(float(N_ROWS)), cv=[(~test, test) for test in tested])
+    assert left_out(fit_many, 3) == [np.flatnonzero(test).tolist() for test in tested]
+
+
+def test_folds_of_true_and_false_are_counted_by_their_rows(X):
+    y = np.random.default_rng(0).normal(size=N_ROWS)
+    tested = [np.arange(N_ROWS) % 3 == fold for fold in range(3)]
+    positions = [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tested]
+    found, expected = (
+        compare_estimators({"a": Regressor(), "b": DummyRegressor()}, X, y, cv=cv)
+        for cv in ([(~test, test) for test in tested], positions)
+    )
+    assert set(found.scores["n_test"]) == {16}
+    assert set(found.scores["n_train"]) == {32}
+    seconds = "fit_seconds"  # two runs take different ones
+    pd.testing.assert_frame_equal(found.table().drop(columns=seconds), expected.table().drop(columns=seconds))
+
+
+@pytest.mark.parametrize("fit_many", REGRESSIONS)
+def test_folds_of_too_few_true_and_false_are_refused(fit_many, X):
+    test = np.arange(N_ROWS - 1) % 2 == 0
+    with pytest.raises(ValueError, match=r"true and false, in an array of shape \(47,\), and X has 48 rows"):
+        fit_many(Regressor(), X, np.arange(float(N_ROWS)), cv=[(~test, test)])
+    assert FITS == []
 
 
 @pytest.mark.parametrize("with_groups", [False, True])
