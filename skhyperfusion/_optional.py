@@ -32,7 +32,7 @@ def import_optional(module: str, caller: str, *, extra: str) -> ModuleType:
     Traceback (most recent call last):
     ...
     ImportError: image_attribution needs captum_of_old, which is not installed. Run: pip install
-    'skhyperfusion[explain]'.
+    "skhyperfusion[explain]".
     """
     package = module.partition(".")[0]
     try:
@@ -41,7 +41,7 @@ def import_optional(module: str, caller: str, *, extra: str) -> ModuleType:
         if error.name is not None and f"{module}.".startswith(f"{error.name}."):
             raise ImportError(
                 f"{caller} needs {package}, which is not installed. "
-                f"Run: pip install 'skhyperfusion[{extra}]'.",
+                f'Run: pip install "skhyperfusion[{extra}]".',
                 name=package,
             ) from error
         raise _broken(module, caller, extra, error) from error
@@ -52,7 +52,7 @@ def import_optional(module: str, caller: str, *, extra: str) -> ModuleType:
 def _broken(module: str, caller: str, extra: str, error: Exception) -> ImportError:
     return ImportError(
         f"{caller} needs {module}, which cannot be imported as it is installed "
-        f"({type(error).__name__}: {error}). Run: pip install --upgrade 'skhyperfusion[{extra}]'.",
+        f'({type(error).__name__}: {error}). Run: pip install --upgrade "skhyperfusion[{extra}]".',
         name=module,
     )
 

@@ -13,7 +13,7 @@ def test_package_when_absent_is_named_with_its_extra():
         import_optional("no_such_package.inner", "Reading tea leaves", extra="tea")
     assert str(caught.value) == (
         "Reading tea leaves needs no_such_package, which is not installed. "
-        "Run: pip install 'skhyperfusion[tea]'."
+        'Run: pip install "skhyperfusion[tea]".'
     )
     assert caught.value.name == "no_such_package"
 
@@ -45,7 +45,7 @@ def test_package_when_it_lacks_its_own_dependency_names_that_one(tmp_path, monke
 def test_pyplot_when_matplotlib_is_absent_names_the_extra_plot(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-    with pytest.raises(ImportError, match=r"^A.plot needs matplotlib, .*'skhyperfusion\[plot\]'"):
+    with pytest.raises(ImportError, match=r'^A.plot needs matplotlib, .*"skhyperfusion\[plot\]"'):
         import_pyplot("A.plot")
 
 

@@ -254,7 +254,7 @@ def test_absent_package_is_named_with_its_extra(make, monkeypatch):
     monkeypatch.setitem(sys.modules, "monai", None)
     monkeypatch.setitem(sys.modules, "monai.networks.nets", None)
     backbone = make()  # nothing is imported before the first use
-    with pytest.raises(ImportError, match=r"pip install 'skhyperfusion\[(timm|medical)\]'"):
+    with pytest.raises(ImportError, match=r'pip install "skhyperfusion\[(timm|medical)\]"'):
         backbone(3, 2)
 
 

@@ -125,7 +125,7 @@ def test_augmentation_when_unknown_is_refused(augmentation):
 def test_medical_when_monai_is_absent_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "monai", None)
     monkeypatch.setitem(sys.modules, "monai.transforms", None)
-    with pytest.raises(ImportError, match=r"pip install 'skhyperfusion\[medical\]'"):
+    with pytest.raises(ImportError, match=r'pip install "skhyperfusion\[medical\]"'):
         make_augmentation("medical", 3)
 
 

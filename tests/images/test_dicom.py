@@ -13,7 +13,7 @@ RAW = {"intensity": None}
 def test_dicom_when_pydicom_is_absent_says_what_to_install(tmp_path, as_column, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     (tmp_path / "a.dcm").touch()
-    with pytest.raises(ImportError, match=r"pip install 'skhyperfusion\[dicom\]'"):
+    with pytest.raises(ImportError, match=r'pip install "skhyperfusion\[dicom\]"'):
         ImageLoader().open(as_column(tmp_path / "a.dcm"))
 
 

@@ -192,7 +192,7 @@ def test_tiff_when_turned_and_of_16_bits_stands_upright(tmp_path, load):
 def test_tiff_when_tifffile_is_absent_says_what_to_install(tmp_path, as_column, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", TIFFS["16-bit colours"][0], photometric="rgb")
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    message = r"Row 'p0', column 'scan': .*a\.tif' .*pip install 'skhyperfusion\[tiff\]'.*register_reader"
+    message = r"Row 'p0', column 'scan': .*a\.tif' .*pip install .skhyperfusion\[tiff\].*register_reader"
     with pytest.raises(ValueError, match=message):
         ImageLoader().open(as_column(tmp_path / "a.tif"))
 

@@ -319,7 +319,7 @@ def test_display_draws_the_highest_score_on_top(rows, image_network):
 def test_display_without_matplotlib_says_what_to_install_before_it_computes(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(
-        ImportError, match=r"LayerSensitivityDisplay needs matplotlib.*pip install 'skhyperfusion\[plot\]'"
+        ImportError, match=r'LayerSensitivityDisplay needs matplotlib.*pip install "skhyperfusion\[plot\]"'
     ):
         LayerSensitivityDisplay.from_estimator(None, None, None)
 

@@ -212,7 +212,7 @@ def test_maps_without_captum_say_what_to_install(small, tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "captum" else find(name))
     page = report(model, X, labels, tmp_path / "page.html", **(QUICK | {"n_attributions": 1}))
-    assert "captum is not installed. Run: pip install 'skhyperfusion[explain]'" in html.unescape(
+    assert 'captum is not installed. Run: pip install "skhyperfusion[explain]"' in html.unescape(
         written(page)
     )
 

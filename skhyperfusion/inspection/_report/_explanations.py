@@ -63,7 +63,7 @@ def maps(context):
     if not context.n_attributions:
         return paragraph("Left out, as n_attributions=0 asks.")
     if importlib.util.find_spec("captum") is None:
-        return paragraph("Left out: captum is not installed. Run: pip install 'skhyperfusion[explain]'.")
+        return paragraph('Left out: captum is not installed. Run: pip install "skhyperfusion[explain]".')
     if not context.images or context.networks[0].image_spec_ is None:
         return paragraph("Left out: the network reads no image.")
     if context.pixels:
