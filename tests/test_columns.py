@@ -114,8 +114,9 @@ def test_auto_when_told_to_ignore_says_nothing(table):
 
 
 def test_auto_when_an_image_is_needed_and_all_is_numeric_raises():
-    with pytest.raises(ValueError, match=r"found no image column in X\. Every column is numeric"):
+    with pytest.raises(ValueError, match=r"found no image column in X\. Every column is numeric") as caught:
         resolve_columns(pd.DataFrame({"a": [1.0]}), on_no_image="error")
+    assert "fusion" not in str(caught.value)  # who cannot do without images has no such parameter
 
 
 @pytest.mark.parametrize("request_", ["t1w", ["t1w"], 1, [1], -3, np.int64(1), pd.Index(["t1w"])])

@@ -342,8 +342,8 @@ def _tell_no_image(frame, estimator_name, *, may_warn):
         f"{estimator_name} found no image column in X. "
         + (f"The columns of text start with {shown}. " if texts else "Every column is numeric. ")
         + "An image column holds arrays, nibabel images, or paths that end in "
-        f"{', '.join(known_image_suffixes())}. "
-        "Name it in image_columns, or pass fusion='tabular' to do without images."
+        f"{', '.join(known_image_suffixes())}. Name it in image_columns"
+        + (", or pass fusion='tabular' to do without images." if may_warn else ".")
     )
 
 

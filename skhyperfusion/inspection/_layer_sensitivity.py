@@ -53,12 +53,12 @@ def layer_sensitivity(
 
     Parameters
     ----------
-    estimator : HyperFusionClassifier or HyperFusionRegressor
-        Fitted. It is not changed.
+    estimator : HyperFusionClassifier, HyperFusionRegressor or HyperFusionSurvival
+        Fitted, the last with ``loss="discrete"``. It is not changed.
     X : DataFrame or array (n_samples, n_features)
         Rows to take the loss of, as in the estimator's ``fit``: best such as it was not trained on, but not
         those that the final model is tested on.
-    y : array (n_samples,) or (n_samples, n_outputs)
+    y : array (n_samples,) or (n_samples, n_outputs), or as the estimator's ``fit`` takes it
         Their target.
     n_repeats : int, default=400
         How often each layer is re-initialised, at least 5.
@@ -89,10 +89,11 @@ def layer_sensitivity(
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it is none of the two, or not an object of its class.
+        If it is none of the three, or not an object of its class.
     ValueError
-        If the network reads no image, if a pattern finds no layer or none but external ones, if a class
-        label was unknown at the fit, or a parameter is not as it should be.
+        If the network reads no image or was trained by Cox's loss, which no row has by itself, if a pattern
+        finds no layer or none but external ones, if a class label was unknown at the fit, or a parameter is
+        not as it should be.
 
     See Also
     --------
@@ -102,8 +103,9 @@ def layer_sensitivity(
     Notes
     -----
     The loss is the one that the network was trained with: cross-entropy (in nats, with the estimator's
-    ``class_weight``), or the mean squared error of the standardised target, averaged over the rows; in eval
-    mode, of outputs that are averaged over the views of an image.
+    ``class_weight``), the mean squared error of the standardised target, or the negative log-likelihood of
+    the hazards, averaged over the rows; in eval mode, of outputs that are averaged over the views of an
+    image.
 
     A layer is re-initialised by its own ``reset_parameters``: torch's rule of one scale for all, uniform in
     ``±1 / sqrt(fan-in)``, whatever the start of the training was.
@@ -164,8 +166,8 @@ def layer_sensitivity(
 def _check_arguments(estimator, n_repeats, layers, random_state, verbose):
     if not isinstance(estimator, BaseHyperFusion):
         raise TypeError(
-            f"{NAME} needs a fitted HyperFusionClassifier or HyperFusionRegressor. Got {show(estimator)} "
-            "instead; of a pipeline or a search, pass the fitted step or best_estimator_."
+            f"{NAME} needs a fitted HyperFusionClassifier, HyperFusionRegressor or HyperFusionSurvival. Got "
+            f"{show(estimator)} instead; of a pipeline or a search, pass the fitted step or best_estimator_."
         )
     rules = {
         "n_repeats": (n_repeats, [Number(int, MIN_REPEATS)]),

@@ -195,7 +195,7 @@ def choose_answer(answers, target, caller):
         "target",
         first.names[-1] if target is None else target,
         first.names,
-        "class" if first.kind == "classes" else "output",
+        "label" if first.kind == "classes" else "output",
     )
     lacking = sum(target not in answer.names for answer in answers)
     if lacking:

@@ -103,7 +103,7 @@ class ConditioningDisplay:
         profile, k = self.profile, 0
         if profile.names is not None:
             target = check_choice(
-                "target", profile.names[-1] if target is None else target, profile.names, "class"
+                "target", profile.names[-1] if target is None else target, profile.names, "label"
             )
             k = profile.names.index(target)
         ax = axes_or_new(ax, type(self).__name__)

@@ -15,7 +15,7 @@ class ScoredRows:
 
     Parameters
     ----------
-    estimator : HyperFusionClassifier or HyperFusionRegressor
+    estimator : HyperFusionClassifier, HyperFusionRegressor or HyperFusionSurvival
         Fitted.
     X, y, sample_weight
         As in its ``fit``.

@@ -276,7 +276,7 @@ def test_several_outputs_classes_and_views(arrays):
         assert abs(summed(found) - gained) <= 0.01 * np.abs(found.values.iloc[0, 0]).sum() + 1e-5
     assert image_attribution(halved, X.head(1), method="gradcam").values.iloc[0, 0].shape == (8, 8)
     assert image_attribution(halved, X.head(1)).target == halved.classes_[-1]
-    with pytest.raises(ValueError, match=r"target='mush'.*did you mean 'much'"):
+    with pytest.raises(ValueError, match=r"target='mush' is none of 3 labels.*did you mean 'much'"):
         image_attribution(halved, X.head(1), target="mush")
 
 

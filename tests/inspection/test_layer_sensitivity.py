@@ -277,7 +277,7 @@ def test_wrong_arguments_are_named(rows, image_network, arguments, error, messag
 
 def test_estimators_that_cannot_be_scored_are_refused(rows, image_network):
     X, y = rows
-    with pytest.raises(TypeError, match="pass the fitted step"):
+    with pytest.raises(TypeError, match=r"HyperFusionSurvival\. Got .*pass the fitted step"):
         layer_sensitivity(make_pipeline(image_network), X, y)
     with pytest.raises(NotFittedError):
         layer_sensitivity(HyperFusionRegressor(), X, y)
