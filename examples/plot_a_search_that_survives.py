@@ -38,18 +38,18 @@ loader = ImageLoader(spacing=8.0, shape=(20, 24, 20), cache_dir=folder / "decode
 settings = {"image_loader": loader, "base_channels": 2, "max_epochs": 3, "random_state": 0}
 methods = {f: HyperFusionClassifier(fusion=f, **settings) for f in ["hyper", "concat", "tabular"]}
 with joblib.parallel_config("loky", n_jobs=2):
-    finished = compare_estimators(methods, X, y, cv=3, scoring="roc_auc", results=folder / "results.csv")
+    finished = compare_estimators(methods, X, y, cv=3, scoring="roc_auc", results=folder / "fits.jsonl")
 finished.scores[["method", "fold", "score"]].round(2).head(4)
 
 # %%
 # The machine goes down, or a method is added
 # -------------------------------------------
-# The same call takes what is in the file and fits the rest. It refuses a file of other data or other
-# parameters, so nothing is mixed.
+# The same call takes what is in the file and fits the rest. Fits of other data or other parameters may stand
+# in the file, too: they are not taken for these.
 
 methods["components + table, logistic"] = baseline_classifier(n_components=10, image_loader=loader)
 with joblib.parallel_config("loky", n_jobs=2):
-    comparison = compare_estimators(methods, X, y, cv=3, scoring="roc_auc", results=folder / "results.csv")
+    comparison = compare_estimators(methods, X, y, cv=3, scoring="roc_auc", results=folder / "fits.jsonl")
 n_finished = len(finished.scores)
 print(f"{len(comparison.scores) - n_finished} fits were new, {n_finished} were there")
 comparison.plot()

@@ -3,7 +3,7 @@ Frozen, fine-tuned, or from nothing?
 ====================================
 
 A small study need not teach a network to see. Here one hospital has 400 pictures and shares the weights of a
-network that was trained on them; another has 60 pictures and a table. Four ways to use the weights stand
+network that was trained on them; another has 60 pictures and a table. Three ways to use the weights stand
 beside a network that starts from nothing.
 """
 
@@ -58,7 +58,7 @@ def network(in_channels, spatial_dims):
 pretrained = from_state_dict(network, weights)
 
 # %%
-# Five ways
+# Four ways
 # ---------
 # Frozen, the network's output for a picture is computed once and kept for all epochs and folds, so the
 # pictures are not shifted while training. Fine-tuned, it learns at a tenth of the head's rate.

@@ -4,7 +4,7 @@ What does the paper's table look like here?
 
 The paper compares ways of joining scan and table for three classes: cognitively normal, mild impairment,
 Alzheimer's disease. Here are the same rows and three of the scores, on a small generated cohort with the
-paper's gaps: half of the CSF values are missing, a third of the PET scans.
+paper's gaps: half of the CSF and amyloid PET values are missing, over a third of the FDG PET.
 """
 
 # %%

@@ -52,8 +52,7 @@ _ = scores.plot()
 # there are other differences, such as how much a year changes a brain at all. And note that the
 # network of all had twice the rows to learn from.
 
-error = -scores.table()
-error.round(1)
+scores.table().round(1)
 
 # %%
 # One network that knows the sex

@@ -2,9 +2,9 @@
 Which layers should be external?
 ================================
 
-An external layer is one whose weights the hypernetwork makes from the table's row. "A well-chosen few beat
-many", says the paper, and chooses them in two steps: score the layers of a network without hypernetwork, then
-let a cross-validation decide among the best.
+An external layer is one whose weights the hypernetwork makes from the table's row. A well-chosen few beat
+many. The paper chooses them in two steps: score the layers of a network without hypernetwork, then let an
+ablation decide among the best; here folds do.
 """
 
 # %%

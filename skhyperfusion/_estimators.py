@@ -70,8 +70,8 @@ class HyperFusionClassifier(ClassifierMixin, BaseHyperFusion):
     Notes
     -----
     What a row is predicted does not depend on the other rows of the batch: small images and tables are
-    computed in float64, large images one at a time. Image and table of the rows that early stopping
-    holds out influence nothing but which epoch is kept.
+    computed in float64, large images always in equally many at a time. Image and table of the rows that
+    early stopping holds out influence nothing but which epoch is kept.
 
     References
     ----------
@@ -296,7 +296,7 @@ class HyperFusionRegressor(RegressorMixin, BaseHyperFusion):
     Notes
     -----
     What a row is predicted does not depend on the other rows of the batch: small images and tables are
-    computed in float64, large images one at a time.
+    computed in float64, large images always in equally many at a time.
 
     References
     ----------

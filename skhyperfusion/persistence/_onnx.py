@@ -64,8 +64,8 @@ def export_onnx(estimator: BaseHyperFusion, path: PathLike) -> None:
 
     Notes
     -----
-    The guide "Saving and sharing" says what each entry of the JSON means. Neither file holds a path, an id or
-    a row of the training table. Needs the extra ``onnx``.
+    The guide "Predictions without Python" says what each entry of the JSON means. Neither file holds a path,
+    an id or a row of the training table. Needs the extra ``onnx``.
 
     Examples
     --------
