@@ -46,13 +46,30 @@ def write_archive(path, members):
         for name, data in members.items()
     }
 
+    contents = {MANIFEST: json.dumps(sums, indent=1), **members}
+
     def write(file):
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(MANIFEST, json.dumps(sums, indent=1))
-            for name, data in members.items():
-                archive.writestr(name, data)
+        if too_small := _write_zip(file, contents):
+            file.seek(0)
+            file.truncate()
+            _write_zip(file, contents, stored=too_small)
 
     write_whole(path, write)
+
+
+def _write_zip(file, contents, stored=()):
+    """Write a zip, and return the members that shrink so far that `Archive` takes them for a bomb.
+
+    A mask, or the coefficients of a sparse model, are hardly anything but zeros: as `stored`, they stay long.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data, zipfile.ZIP_STORED if name in stored else None)
+        return [info.filename for info in archive.infolist() if _shrinks_too_far(info)]
+
+
+def _shrinks_too_far(info):
+    return info.file_size > max(_SMALL, _MOST_COMPRESSION * info.compress_size)
 
 
 class Archive:
@@ -173,7 +190,7 @@ class Archive:
 
     def _check_sizes(self, infos, inside=""):
         for info in infos:
-            if info.file_size > max(_SMALL, _MOST_COMPRESSION * info.compress_size):
+            if _shrinks_too_far(info):
                 raise DamagedFileError(
                     f"{self.path!r}{inside}, member {info.filename!r} would grow from {info.compress_size} "
                     f"to {info.file_size} bytes, which no model does; nothing of it was read."

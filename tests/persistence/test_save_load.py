@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -171,6 +172,21 @@ def test_features_of_images_come_back(method, table_study, tmp_path):
     assert_same(round_trip(model, tmp_path / "model"), model, X)
     baseline = baseline_regressor(method=method, n_components=3).fit(X, values)
     assert_same(round_trip(baseline, tmp_path / "model"), baseline, X)
+
+
+def test_mask_of_few_voxels_comes_back(tmp_path):
+    pictures = np.zeros((6, 1100, 1100), dtype=np.float32)  # a mask above 1 MB, of which 4 bytes are not zero
+    pictures[:, :2, :2] = np.random.default_rng(0).normal(size=(6, 2, 2))
+    X = pd.DataFrame({"picture": list(pictures)})
+    features = ImageFeatures("voxels", image_loader=ImageLoader(intensity=None))
+    model = make_pipeline(features, Ridge()).fit(X, np.arange(6.0))
+    assert model[0].mask_.sum() == 4
+    save_model(model, tmp_path / "model")
+    np.testing.assert_array_equal(load_model(tmp_path / "model").predict(X), model.predict(X))
+    with zipfile.ZipFile(tmp_path / "model") as archive:
+        assert archive.testzip() is None
+        assert len(archive.namelist()) == len(set(archive.namelist()))  # nothing is left of a first attempt
+    assert (tmp_path / "model").stat().st_size < 1_300_000
 
 
 def test_features_of_a_network_come_back_where_it_is_given_again(table_study, tmp_path):
