@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from nibabel.freesurfer import MGHImage
 from PIL import Image
+from scipy.io import loadmat, savemat
 
 from skhyperfusion._table import _suffixes
-from skhyperfusion.images import ImageLoader, register_reader
+from skhyperfusion.images import ImageLoader, check_images, register_reader
 from skhyperfusion.images._formats import _readers as readers
 
 RAW = {"intensity": None}
@@ -33,6 +34,75 @@ def test_analyze_when_read_gives_voxels(tmp_path, load, volume):
     nib.AnalyzeImage(volume, np.diag([-1.0, 1, 1, 1])).to_filename(tmp_path / "a.img")
     loaded = load(tmp_path / "a.img", orientation=None, **RAW)
     np.testing.assert_array_equal(loaded[0, 0, 0], volume)
+
+
+_OBLIQUE = np.array([[0, -2.1, 0.3, -5], [1.9, 0, 0.2, 7], [0.2, 0.3, 1.5, 9], [0, 0, 0, 1]])
+
+
+def _save_spm_pair(folder, volume, kept=("mat", "M")):
+    """Write an Analyze pair with SPM's matrices, or with some of them; return its nibabel image."""
+    nib.spm99analyze.Spm99AnalyzeImage(volume, _OBLIQUE).to_filename(folder / "a.img")
+    matrices = loadmat(folder / "a.mat")
+    savemat(folder / "a.mat", {name: matrices[name] for name in kept}, format="4")
+    return nib.load(folder / "a.img")
+
+
+@pytest.mark.parametrize("name", ["a.img", "a.hdr"])
+@pytest.mark.parametrize("kept", [("mat", "M"), ("mat",), ("M",)])
+def test_analyze_when_spm_keeps_its_matrix_beside_it_lies_where_that_says(
+    tmp_path, load, as_column, volume, name, kept
+):
+    image = _save_spm_pair(tmp_path, volume, kept)
+    np.testing.assert_allclose(image.affine, _OBLIQUE, atol=1e-9)
+    spec = ImageLoader().open(as_column(tmp_path / name)).spec
+    np.testing.assert_allclose(spec.spacing, np.linalg.norm(_OBLIQUE[:3], axis=0)[[1, 0, 2]], atol=1e-3)
+    np.testing.assert_array_equal(load(tmp_path / name, **RAW), load(image, **RAW))
+    assert check_images([tmp_path / name])["orientation"][0] == "ALS"
+
+
+def test_analyze_when_spm_moves_it_is_read_anew(tmp_path, load, volume):
+    _save_spm_pair(tmp_path, volume)
+    before = load(tmp_path / "a.img", **RAW)
+    savemat(tmp_path / "a.mat", {"mat": np.eye(4)}, format="5")
+    after = load(tmp_path / "a.img", **RAW)
+    assert before.shape != after.shape
+    np.testing.assert_array_equal(after[0, 0, 0], volume)
+
+
+@pytest.mark.parametrize("text", ["", "1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"])
+def test_analyze_when_the_matrix_beside_it_is_no_file_of_spm_keeps_its_header(tmp_path, load, volume, text):
+    nib.AnalyzeImage(volume, np.diag([-1.0, 1, 1, 1])).to_filename(tmp_path / "a.img")
+    (tmp_path / "a.mat").write_text(text)
+    np.testing.assert_array_equal(load(tmp_path / "a.img", **RAW)[0, 0, 0, ::-1], volume)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"x": np.eye(4)}, "holds no matrix of SPM"),
+        ({"mat": np.eye(3)}, "holds no matrix of SPM"),
+        ({"mat": np.stack([np.eye(4), 2 * np.eye(4)], axis=-1)}, "several volumes, which lie in different"),
+        (b"\0\1\2\3" * 100, "cannot be read"),
+    ],
+)
+def test_analyze_when_spms_matrix_is_none_names_the_file(tmp_path, as_column, volume, content, said):
+    nib.AnalyzeImage(volume, np.diag([-1.0, 1, 1, 1])).to_filename(tmp_path / "a.img")
+    if isinstance(content, bytes):
+        (tmp_path / "a.mat").write_bytes(content)
+    else:
+        savemat(tmp_path / "a.mat", content)
+    with pytest.raises(ValueError, match=f"'a.mat'.*{said}|{said}.*'a.mat'"):
+        ImageLoader().open(as_column(tmp_path / "a.img"))
+
+
+def test_analyze_when_it_tells_calibrated_values_gives_those(tmp_path, load, volume):
+    nib.AnalyzeImage(volume.astype(np.int16), np.diag([-1.0, 1, 1, 1])).to_filename(tmp_path / "a.img")
+    header = nib.spm2analyze.Spm2AnalyzeHeader((tmp_path / "a.hdr").read_bytes())
+    header["cal_min"], header["cal_max"], header["glmin"], header["glmax"] = 1, 49, 0, 480
+    (tmp_path / "a.hdr").write_bytes(header.binaryblock)
+    loaded = load(tmp_path / "a.img", orientation=None, **RAW)
+    np.testing.assert_allclose(loaded[0, 0, 0], volume / 10 + 1, rtol=1e-6)
+    np.testing.assert_allclose(loaded[0, 0, 0], nib.load(tmp_path / "a.img").get_fdata(), rtol=1e-6)
 
 
 def test_nifti_when_scaled_gives_slope_and_intercept_once(tmp_path, load):

@@ -11,13 +11,16 @@ import zlib
 
 import numpy as np
 
-from skhyperfusion.images._formats._content import is_gzip, mislabelled
+from skhyperfusion.images._formats._content import is_gzip, is_text, mislabelled
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, plain_voxels
 
 _PREFIX = 1024  # bytes: more than any of the headers has
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 # Decompressed bytes beyond what the header announces: headers with extensions and MGH footers stay far below.
 _SLACK = 1 << 20
+
+_PAIR = (".hdr", ".img")
+_X_FLIP = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 # nibabel reports each repaired header field on stderr; a wrong qfac alone would print a line per scan.
 _silent = logging.getLogger("skhyperfusion.images.nibabel")
@@ -28,7 +31,7 @@ _silent.propagate = False
 def read_volume_header(path: str) -> RawHeader:
     """Return shape and affine (mm) of a NIfTI-1/2, Analyze or MGH file; reads its first kilobyte."""
     header = _read_header(path)
-    described = _describe(header)
+    described = _describe(header, path)
     end, source = _data_end(header), _data_path(path)
     if not is_gzip(source) and os.path.getsize(source) < end:
         raise BadImage(
@@ -43,7 +46,7 @@ def read_volume(path: str) -> RawImage:
     from nibabel.arrayproxy import ArrayProxy
 
     header = _read_header(path)
-    described = _describe(header)
+    described = _describe(header, path)
     source = _data_path(path)
     with io.BytesIO(_gunzip(source, _data_end(header))) if is_gzip(source) else open(source, "rb") as file:
         proxy = ArrayProxy(file, header)
@@ -80,7 +83,7 @@ def _read_header(path: str):
     from nibabel.freesurfer.mghformat import MGHHeader
     from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
     from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
-    from nibabel.spm99analyze import Spm99AnalyzeHeader
+    from nibabel.spm2analyze import Spm2AnalyzeHeader
 
     path = _header_path(path)
     # By the mark, not the suffix: plain files named .nii.gz, and packed ones named .nii, are read as well.
@@ -91,7 +94,7 @@ def _read_header(path: str):
         return _repaired(MGHHeader.from_fileobj(io.BytesIO(prefix), check=False))
     pair = path.lower().endswith(".hdr")
     kinds = (
-        (Nifti1PairHeader, Nifti2PairHeader, Spm99AnalyzeHeader, AnalyzeHeader)
+        (Nifti1PairHeader, Nifti2PairHeader, Spm2AnalyzeHeader, AnalyzeHeader)
         if pair
         else (Nifti1Header, Nifti2Header)
     )
@@ -111,7 +114,7 @@ def _repaired(header):
     return header
 
 
-def _describe(header) -> RawHeader:
+def _describe(header, path: str) -> RawHeader:
     shape = tuple(int(n) for n in header.get_data_shape())
     names = header.get_data_dtype().names
     if names is not None:
@@ -119,7 +122,48 @@ def _describe(header) -> RawHeader:
     affine = np.array(header.get_best_affine(), dtype=float)
     if hasattr(header, "get_xyzt_units"):
         affine[:3] *= _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    elif path.lower().endswith(_PAIR):
+        affine = _spm_affine(path, affine)
     return RawHeader(shape, affine, "volume")
+
+
+def _spm_affine(path: str, affine: np.ndarray) -> np.ndarray:
+    """Return the affine that SPM keeps in a .mat beside an Analyze pair, or that of its header without one.
+
+    The header of such a pair cannot tell left from right, nor how a scan is turned. A .mat of plain text is
+    another program's (FSL's registration, say).
+    """
+    stem = os.path.splitext(path)[0]
+    source = next((stem + suffix for suffix in (".mat", ".MAT") if os.path.isfile(stem + suffix)), None)
+    if source is None or not os.path.getsize(source) or is_text(source):
+        return affine
+    from scipy.io import loadmat
+
+    name = os.path.basename(source)
+    try:
+        found = loadmat(source, variable_names=["mat", "M"])
+    except Exception as error:  # arbitrary bytes can make the parser raise nearly anything
+        raise BadImage(
+            f"has {name!r} beside it, where SPM keeps its place and direction, and that cannot be read "
+            f"({type(error).__name__}). Restore {name!r}, or move it away if it is of something else."
+        ) from error
+    matrix = np.asarray(found.get("mat", found.get("M", ())))
+    if matrix.shape[:2] != (4, 4) or not matrix.size or matrix.dtype.kind not in "iuf":
+        raise BadImage(
+            f"has {name!r} beside it, which holds no matrix of SPM (4 x 4, 'mat' or 'M'). Move it away if it "
+            "is of something else."
+        )
+    volumes = matrix.reshape(4, 4, -1)
+    if not np.allclose(volumes, volumes[..., :1]):
+        raise BadImage(
+            f"has several volumes, which lie in different places by {name!r}. Bring them into one space "
+            "(SPM's reslicing), or save one of them."
+        )
+    # "M", which older versions of SPM write alone, leaves out the flip from left to right of the header.
+    flip = np.eye(4) if "mat" in found else _X_FLIP
+    from_one = np.eye(4)
+    from_one[:3, 3] = 1  # MATLAB counts voxels from 1
+    return flip @ volumes[..., 0] @ from_one
 
 
 def _data_end(header) -> int:

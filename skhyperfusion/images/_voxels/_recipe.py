@@ -24,7 +24,7 @@ from skhyperfusion.images._voxels._geometry import Grid
 from skhyperfusion.images._voxels._intensity import apply_intensity, call_users
 
 # Part of every cache key: raise it whenever the same file and parameters give other voxels.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
