@@ -77,7 +77,8 @@ class ImageLoader(BaseEstimator):
         "zscore": less the mean, by the standard deviation, both over non-zero voxels (in a colour picture:
         over the pixels that are not black, all channels together). "minmax": to [0, 1]. A pair of
         percentiles, "percentile" being (1, 99): clipped to these percentiles of the non-zero voxels, then to
-        [0, 1]. Constant images give zeros. A callable takes and returns (C, *S), float32. None: as stored.
+        [0, 1]; a mask, whose percentiles are one value, as by "minmax". Constant images give zeros. A
+        callable takes and returns (C, *S), float32. None: as stored.
     channels : {"auto", "grey", "rgb"} or int, default="auto"
         "auto": as stored, grey or colour, transparency dropped. "grey": colour pictures by their luminance.
         "rgb": grey ones three times. A number: that many, or an error.

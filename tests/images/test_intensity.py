@@ -38,6 +38,15 @@ def test_zscore_when_mask_keeps_the_shape_visible(load):
     np.testing.assert_allclose(loaded.mean(), 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("intensity", ["percentile", (5, 95)])
+@pytest.mark.parametrize("value", [1.0, -3.0])
+def test_percentile_when_mask_keeps_the_shape_visible(load, intensity, value):
+    mask = np.zeros((6, 6, 6))
+    mask[2:4, 2:4, 2:4] = value
+    image = load(mask, intensity=intensity)[0, 0, 0]
+    np.testing.assert_array_equal(image, mask if value > 0 else 1 + mask / 3)
+
+
 @pytest.mark.parametrize("intensity", ["zscore", "minmax", "percentile", (5, 95)])
 @pytest.mark.parametrize("value", [0.1, -7, 1e6])
 def test_intensity_when_image_is_constant_gives_zeros(load, intensity, value):

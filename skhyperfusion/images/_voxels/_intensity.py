@@ -54,8 +54,10 @@ def apply_intensity(voxels: np.ndarray, rule: Intensity) -> np.ndarray:
         return _scale(voxels, float(voxels.min()), float(voxels.max()))
     percentiles = PERCENTILES if isinstance(rule, str) else rule
     filled = voxels[:, (voxels != 0).any(axis=0)]
-    low, high = np.percentile(filled if filled.size else voxels, percentiles)
-    return np.clip(_scale(voxels, float(low), float(high)), 0, 1)
+    low, high = (float(p) for p in np.percentile(filled if filled.size else voxels, percentiles))
+    if _is_flat(low, high):  # a mask (one value besides zero) is no constant image
+        low, high = float(voxels.min()), float(voxels.max())
+    return np.clip(_scale(voxels, low, high), 0, 1)
 
 
 def call_users(function: Callable, voxels: np.ndarray, parameter: str) -> Any:
@@ -82,9 +84,13 @@ def _zscore(voxels: np.ndarray) -> np.ndarray:
 
 
 def _scale(voxels: np.ndarray, low: float, high: float) -> np.ndarray:
-    if high - low <= 1e-6 * max(abs(low), abs(high)):
+    if _is_flat(low, high):
         return np.zeros_like(voxels)
     return (voxels - np.float32(low)) / np.float32(high - low)
+
+
+def _is_flat(low: float, high: float) -> bool:
+    return high - low <= 1e-6 * max(abs(low), abs(high))
 
 
 def _checked(voxels: object, shape: tuple[int, ...]) -> np.ndarray:
