@@ -182,6 +182,16 @@ def test_tiff_when_it_has_alpha_leaves_that_out(tmp_path, load):
     np.testing.assert_array_equal(load(tmp_path / "a.tif", **RAW)[0, 0], expected)
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize(("light", "kept"), [("rgb", [0, 1, 2, 4]), ("minisblack", [0, 2, 3, 4])])
+def test_tiff_when_alpha_stands_before_other_channels_leaves_out_alpha(tmp_path, load, planar, light, kept):
+    pixels = RNG.integers(0, 256, (5, 9, 7)).astype(np.uint8)
+    further = ["unassalpha", *["unspecified"] * (1 if light == "rgb" else 3)]
+    stored = pixels if planar == "separate" else np.moveaxis(pixels, 0, -1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric=light, planarconfig=planar, extrasamples=further)
+    np.testing.assert_array_equal(load(tmp_path / "a.tif", channels=4, **RAW)[0, 0], pixels[kept])
+
+
 def test_tiff_when_turned_and_of_16_bits_stands_upright(tmp_path, load):
     pixels = np.stack([TURNED * 200, TURNED * 100, TURNED * 50], axis=-1, dtype=np.uint16, casting="unsafe")
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=[(274, "H", 1, 6, True)])

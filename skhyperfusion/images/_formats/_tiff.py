@@ -70,7 +70,7 @@ def read_tiff(path: str) -> tuple[np.ndarray, int]:
         voxels = page.asarray()
         if page.axes == "SYX":
             voxels = np.moveaxis(voxels, 0, -1)
-        voxels = voxels.reshape(page.imagelength, page.imagewidth, -1)[..., : _n_channels(page)]
+        voxels = voxels.reshape(page.imagelength, page.imagewidth, -1)[..., _kept(page)]
         if page.photometric == _WHITE_IS_ZERO:
             voxels = (1 << page.bitspersample) - 1 - voxels
         return (voxels[..., 0] if voxels.shape[-1] == 1 else voxels), _turn(page)
@@ -118,8 +118,11 @@ def _check(light: int, kinds: set) -> None:
         )
 
 
-def _n_channels(page: Any) -> int:
-    return page.samplesperpixel - sum(int(kind) in _ALPHA for kind in page.extrasamples)
+def _kept(page: Any) -> list[int]:
+    """Return which samples are no transparency: it is often the first of those beyond the colours."""
+    n_colours = page.samplesperpixel - len(page.extrasamples)
+    further = [n_colours + i for i, kind in enumerate(page.extrasamples) if int(kind) not in _ALPHA]
+    return [*range(n_colours), *further]
 
 
 def _turn(page: Any) -> int:
