@@ -138,8 +138,21 @@ def test_nifti_when_units_differ_gives_spacing_in_millimetres(tmp_path, as_colum
     image = nib.Nifti1Image(volume, np.diag([2 * factor, 2 * factor, 2 * factor, 1]))
     image.header.set_xyzt_units(unit)
     image.to_filename(tmp_path / "a.nii")
-    spec = ImageLoader().open(as_column(tmp_path / "a.nii")).spec
-    np.testing.assert_allclose(spec.spacing, 2, rtol=1e-4)
+    for cell in (tmp_path / "a.nii", image, nib.load(tmp_path / "a.nii")):
+        source = ImageLoader(spacing=1.0).open(as_column(cell))
+        np.testing.assert_allclose(source.originals(0)["scan"].affine, np.diag([2, 2, 2, 1]), rtol=1e-4)
+        assert source.stack().shape[3:] == tuple(2 * n for n in volume.shape)
+
+
+def test_nifti_when_its_unit_of_time_is_unknown_is_read(tmp_path, load, volume):
+    image = nib.Nifti1Image(volume, np.eye(4))
+    image.header["xyzt_units"] = 2 + 64
+    image.to_filename(tmp_path / "a.nii")
+    np.testing.assert_array_equal(load(tmp_path / "a.nii", image, **RAW)[:, 0, 0], [volume, volume])
+
+
+def test_nibabel_image_when_without_affine_is_read_as_stored(load, volume):
+    np.testing.assert_array_equal(load(nib.Nifti1Image(volume, None), **RAW)[0, 0, 0], volume)
 
 
 def test_array_when_some_voxels_are_masked_is_refused(as_column):

@@ -18,7 +18,7 @@ from skhyperfusion.images._cache._disk import DiskCache
 from skhyperfusion.images._cache._memory import CACHE
 from skhyperfusion.images._formats._content import absent
 from skhyperfusion.images._formats._dicom import series_files
-from skhyperfusion.images._formats._raw import BadImage, RawHeader
+from skhyperfusion.images._formats._raw import BadImage, RawHeader, in_millimetres
 from skhyperfusion.images._formats._readers import find_reader
 from skhyperfusion.images._voxels._placement import Placement, placements
 from skhyperfusion.images._voxels._recipe import Decoded, Plan, Recipe
@@ -151,9 +151,10 @@ class Store:
         if voxels.dtype.hasobject:
             return None
         content = hashlib.sha256(np.ascontiguousarray(voxels).data).hexdigest()
-        affine = np.asarray(getattr(value, "affine", ()), dtype=float).tolist()
+        affine = in_millimetres(getattr(value, "affine", None), getattr(value, "header", None))
+        place = None if affine is None else affine.tolist()
         window = self._recipe_of(value).window
-        return f"{content} {voxels.shape} {voxels.dtype} {affine} {window} {self._recipe_key}"
+        return f"{content} {voxels.shape} {voxels.dtype} {place} {window} {self._recipe_key}"
 
     def _recipe_of(self, value: Any) -> Recipe:
         if self._windowed is None:

@@ -12,10 +12,9 @@ import zlib
 import numpy as np
 
 from skhyperfusion.images._formats._content import is_gzip, is_text, mislabelled
-from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, plain_voxels
+from skhyperfusion.images._formats._raw import BadImage, RawHeader, RawImage, in_millimetres, plain_voxels
 
 _PREFIX = 1024  # bytes: more than any of the headers has
-_MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 # Decompressed bytes beyond what the header announces: headers with extensions and MGH footers stay far below.
 _SLACK = 1 << 20
 
@@ -119,10 +118,8 @@ def _describe(header, path: str) -> RawHeader:
     names = header.get_data_dtype().names
     if names is not None:
         shape = (*shape, min(3, len(names)))
-    affine = np.array(header.get_best_affine(), dtype=float)
-    if hasattr(header, "get_xyzt_units"):
-        affine[:3] *= _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-    elif path.lower().endswith(_PAIR):
+    affine = in_millimetres(header.get_best_affine(), header)
+    if path.lower().endswith(_PAIR) and not hasattr(header, "get_xyzt_units"):  # Analyze
         affine = _spm_affine(path, affine)
     return RawHeader(shape, affine, "volume")
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from skhyperfusion.images._formats._content import mislabelled
 
+_MILLIMETRES = {1: 1000.0, 3: 0.001}  # NIfTI's codes of metres and micrometres; all else is taken for mm
+
 
 class BadImage(ValueError):
     """What is wrong with one image, without saying which: the caller knows the row, column and path.
@@ -74,6 +76,17 @@ def is_nibabel(value: Any) -> bool:
     return hasattr(value, "dataobj") and hasattr(value, "affine")
 
 
+def in_millimetres(affine: Any, header: Any) -> np.ndarray | None:
+    """Return an affine in mm, whatever the unit of a NIfTI header; None where there is none."""
+    if affine is None:
+        return None
+    affine = np.array(affine, dtype=float)
+    if hasattr(header, "get_xyzt_units"):
+        # Not by that method: it fails on a unit of time that NIfTI does not know.
+        affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    return affine
+
+
 def plain_voxels(voxels: np.ndarray) -> np.ndarray:
     """Return real numbers: colours stored as a record become a last axis; what is no number is refused."""
     voxels = np.asanyarray(voxels)
@@ -100,7 +113,8 @@ def as_raw_image(value: Any) -> RawImage:
     if isinstance(value, RawImage):
         return RawImage(plain_voxels(value.voxels), value.affine, value.kind)
     if is_nibabel(value):
-        return RawImage(plain_voxels(value.dataobj), np.asarray(value.affine, dtype=float), "volume")
+        affine = in_millimetres(value.affine, getattr(value, "header", None))
+        return RawImage(plain_voxels(value.dataobj), affine, "volume")
     if isinstance(value, tuple) and len(value) == 2:
         voxels, affine = value
         if affine is None:
@@ -126,5 +140,5 @@ def as_raw_header(value: Any) -> RawHeader:
         names = np.dtype(getattr(value.dataobj, "dtype", np.float32)).names
         if names is not None:
             shape = (*shape, min(3, len(names)))
-        return RawHeader(shape, np.asarray(value.affine, dtype=float), "volume")
+        return RawHeader(shape, in_millimetres(value.affine, getattr(value, "header", None)), "volume")
     return as_raw_image(value).header
