@@ -20,6 +20,7 @@ from skhyperfusion._typing import Columns, PathLike, TableLike
 from skhyperfusion._wording import listing
 from skhyperfusion.images._agreement import SPACING_TOLERANCE
 from skhyperfusion.images._asymmetry import asymmetry, perhaps_swapped
+from skhyperfusion.images._formats._content import NO_FILE
 from skhyperfusion.images._formats._raw import BadImage, RawImage, as_raw_image
 from skhyperfusion.images._formats._readers import find_reader
 from skhyperfusion.images._image_cells import Cell, check_cell, read_cells
@@ -234,8 +235,8 @@ def _look(cell: Cell, recipe: Recipe, *, decode: bool) -> _Image:
     if cell.value is None:
         found.flag("no image")
         return found
-    if isinstance(cell.value, str) and not os.path.exists(cell.value):
-        found.flag("not readable", "does not exist")
+    if isinstance(cell.value, str) and not (os.path.isfile(cell.value) or os.path.isdir(cell.value)):
+        found.flag("not readable", NO_FILE if os.path.exists(cell.value) else "does not exist")
         return found
     try:
         check_cell(cell.value)

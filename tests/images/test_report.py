@@ -1,3 +1,5 @@
+import os
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -50,6 +52,21 @@ def test_report_when_files_are_bad_flags_them(study, tmp_path):
     assert report["readable"].sum() == 4
     assert "does not exist" in report.loc["p1", "flags"]
     assert "cannot be read" in report.loc["p2", "flags"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in its folders")
+def test_report_when_a_path_is_a_pipe_flags_it_unread(study, tmp_path):
+    path = tmp_path / "pipe.nii"
+    os.mkfifo(path)
+    study.loc["p1", "t1"] = str(path)
+    held = os.open(path, os.O_RDWR)
+    os.write(held, b"no scan " * 8000)  # whoever reads after all gets something, and does not wait
+    try:
+        report = check_images(study)
+    finally:
+        os.close(held)
+    assert kinds(report) == {"p1": ["not readable"]}
+    assert "a device or a pipe" in report.loc["p1", "flags"]
 
 
 @pytest.mark.parametrize("decode", [True, False])

@@ -16,7 +16,7 @@ import numpy as np
 
 from skhyperfusion.images._cache._disk import DiskCache
 from skhyperfusion.images._cache._memory import CACHE
-from skhyperfusion.images._formats._content import absent
+from skhyperfusion.images._formats._content import NO_FILE, absent
 from skhyperfusion.images._formats._dicom import series_files
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, in_millimetres
 from skhyperfusion.images._formats._readers import find_reader
@@ -222,8 +222,8 @@ class Store:
             found = os.stat(path)
             if stat.S_ISDIR(found.st_mode):
                 return f"{path} {[_state(file, os.stat(file)) for file in series_files(path)]}"
-            if not stat.S_ISREG(found.st_mode):  # it may have no end, or keep whoever opens it waiting
-                raise BadImage("is no file, but a device or a pipe. Name the file that holds the image.")
+            if not stat.S_ISREG(found.st_mode):
+                raise BadImage(NO_FILE)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             if isinstance(error, BadImage):
                 raise

@@ -32,6 +32,8 @@ _MARKS = (
     (b"%PDF", "a PDF document", ".pdf"),
 )
 _PREFIX = 1024
+# Of what may have no end, or keep whoever opens it waiting.
+NO_FILE = "is no file, but a device or a pipe. Name the file that holds the image."
 _GZIP = b"\x1f\x8b"
 _LFS, _ANNEX = b"version https://git-lfs.", b"/annex/objects/"
 
