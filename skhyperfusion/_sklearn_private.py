@@ -16,11 +16,14 @@ What each is for, and what stood against doing without:
     A subclass that takes further values of a parameter must free it from its parent's check.
 `parameter_names`, `asked_output`
     Of a class, and of a transformer; the public ways need an object, or convert the table themselves.
+`keeps_its_state`, `kept_beside_parameters`
+    What a clone takes over that is no parameter, and decides what it answers.
 `CalibratedClassifier`, `PLAIN_TYPES`
     Parts of fitted estimators that a saved model holds; a file names them by their place.
 """
 
 from sklearn import get_config
+from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier as CalibratedClassifier
 from sklearn.utils.metaestimators import _safe_split as take_rows
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
@@ -38,6 +41,8 @@ __all__ = [
     "constraints_without",
     "count_rows",
     "is_loss",
+    "keeps_its_state",
+    "kept_beside_parameters",
     "parameter_names",
     "score_function",
     "take_rows",
@@ -75,3 +80,23 @@ def asked_output(transformer):
     """Return the kind of table that `set_output`, or scikit-learn's setting, asks a transformer for."""
     config = getattr(transformer, "_sklearn_output_config", {})
     return config.get("transform", get_config()["transform_output"])
+
+
+def keeps_its_state(estimator):
+    """Tell whether a clone stays fitted, as that of a `FrozenEstimator`."""
+    return type(estimator).__sklearn_clone__ is not BaseEstimator.__sklearn_clone__
+
+
+def kept_beside_parameters(estimator):
+    """Return what `clone` takes over besides the parameters, as text, where it was set.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> kept_beside_parameters(StandardScaler())
+    {}
+    >>> kept_beside_parameters(StandardScaler().set_output(transform="pandas"))
+    {'_sklearn_output_config': "{'transform': 'pandas'}"}
+    """
+    names = ("_metadata_request", "_sklearn_output_config")
+    return {name: repr(vars(estimator)[name]) for name in names if name in vars(estimator)}

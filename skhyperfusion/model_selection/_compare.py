@@ -93,7 +93,8 @@ def compare_estimators(
         File in which each fit's scores are kept as soon as it ends. Called again with the same file, the
         fits in it are not repeated, provided that estimator, data, fold and metrics are the same (functions
         among the parameters count as the same if their names are). Of data in files, which cells name by
-        path, size and time of change count. Whatever ends the process, finished fits are in the file.
+        path, size and time of change count. A `FrozenEstimator` counts by what it has learned; one that holds
+        a network is known within one process. Whatever ends the process, finished fits are in the file.
     n_jobs : int, default=None
         Fits in parallel, by joblib; None: one, unless in a `joblib.parallel_config`.
     verbose : int, default=0

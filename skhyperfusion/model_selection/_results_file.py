@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skhyperfusion._sklearn_private import keeps_its_state, kept_beside_parameters
 from skhyperfusion.model_selection._named_files import roots_of, states_of_files, texts_of
 
 try:
@@ -27,7 +28,10 @@ def describe(value):
     """
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, BaseEstimator):
-        return {"class": kind, **{name: describe(v) for name, v in value.get_params(deep=False).items()}}
+        if keeps_its_state(value):
+            return [kind, joblib.hash(value)]
+        params = {name: describe(v) for name, v in value.get_params(deep=False).items()}
+        return {"class": kind, **params, **kept_beside_parameters(value)}
     if isinstance(value, dict):
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

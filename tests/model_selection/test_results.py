@@ -12,9 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skhyperfusion import ImageLoader
 from skhyperfusion.model_selection import compare_estimators
@@ -91,6 +96,36 @@ def test_results_file_is_not_used_for_what_has_changed(rows, tmp_path, change):
     }[change]
     compare_estimators(**(arguments | changed), results=tmp_path / "r")
     assert len(FITS) == (3 if change == "cv" else 2)
+
+
+def test_results_file_is_not_used_where_a_frozen_part_has_learned_something_else(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24, 3)), rng.normal(size=24)
+    for _ in range(2):
+        frozen = FrozenEstimator(PCA(2).fit(rng.normal(size=(9, 3))))
+        methods = {"a": make_pipeline(frozen, LinearRegression())}
+        kept = compare_estimators(methods, X, y, cv=2, results=tmp_path / "r")
+        again = compare_estimators(methods, X, y, cv=2, results=tmp_path / "r")
+        fresh = compare_estimators(methods, X, y, cv=2)
+        pd.testing.assert_series_equal(kept.scores["score"], fresh.scores["score"])
+        pd.testing.assert_frame_equal(again.scores, kept.scores)  # seconds included: found in the file
+
+
+def test_results_file_is_not_used_where_an_estimator_asks_for_other_metadata(rows, tmp_path):
+    with sklearn.config_context(enable_metadata_routing=True):
+        for asks in (True, False, True):
+            method = Recorder().set_fit_request(sample_weight=asks).set_score_request(sample_weight=True)
+            params = {"sample_weight": np.ones(12)}
+            compare_estimators({"a": method}, *rows, cv=2, params=params, results=tmp_path / "r")
+    assert [weight is not None for *_, weight in FITS] == [True, True, False, False]
+
+
+def test_results_file_is_not_used_where_a_transformer_gives_other_tables(rows, tmp_path):
+    X = pd.DataFrame({"row": rows[0][:, 0]})
+    for output in ("default", "pandas", "default"):
+        method = make_pipeline(StandardScaler().set_output(transform=output), Recorder())
+        compare_estimators({"a": method}, X, rows[1], cv=2, results=tmp_path / "r")
+    assert len(FITS) == 4
 
 
 def test_results_file_keeps_folds_apart_that_come_in_another_order(tmp_path):
