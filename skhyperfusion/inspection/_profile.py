@@ -81,13 +81,25 @@ def conditioning_profile(
     if not grid:
         raise ValueError(f"{caller}: the grid of column {column!r} holds no value.")
     varied = pd.concat([X] * len(grid), ignore_index=True)
-    dtype = X[column].dtype if not is_numeric else None
-    varied[column] = pd.Series(np.repeat(np.array(grid, dtype=object), len(X))).astype(dtype or float)
+    dtype = _dtype_of(grid, X[column].dtype, is_numeric)
+    varied[column] = pd.Series(np.repeat(np.array(grid, dtype=object), len(X))).astype(dtype)
     predicted = answer(varied)
     values = predicted.reshape(len(grid), len(X), -1).swapaxes(0, 1)
     return Findings(
         column=column, grid=grid, values=values, mean=values.mean(axis=0), names=names, is_numeric=is_numeric
     )
+
+
+def _dtype_of(grid, dtype, is_numeric):
+    """Return the dtype for the grid's values: the column's own, unless it would make others of them."""
+    if is_numeric:
+        return float
+    if isinstance(dtype, pd.CategoricalDtype):  # what is no category would be a gap
+        new = [value for value in grid if not pd.isna(value) and value not in dtype.categories]
+        return pd.CategoricalDtype([*dtype.categories, *dict.fromkeys(new)], dtype.ordered)
+    # In NumPy's true and false a gap would be False, and the word "no" True.
+    changes = isinstance(dtype, np.dtype) and dtype.kind == "b"
+    return object if changes and not all(pd.api.types.is_bool(value) for value in grid) else dtype
 
 
 def _values_of(column, is_numeric, n_grid, caller):

@@ -83,6 +83,27 @@ def test_profile_of_other_models(rows):
     assert conditioning_profile(ensemble, X, "sex").values.shape == (60, 2, 1)
 
 
+def test_profile_gives_a_category_that_these_rows_lack_its_own_prediction(rows, regressor):
+    X, _ = rows
+    women = X[X["sex"] == "F"].astype({"sex": "category"})
+    profile = conditioning_profile(regressor, women, "sex", grid=["F", "M", None])
+    for place, value in enumerate(["F", "M", None]):
+        alone = women.assign(sex=pd.Series([value] * len(women), women.index, dtype=object))
+        np.testing.assert_allclose(profile.values[:, place, 0], regressor.predict(alone))
+
+
+def test_profile_gives_a_gap_among_true_and_false_its_own_prediction(rows):
+    X, values = rows
+    X = X.assign(treated=X["sex"] == "F").drop(columns="sex")
+    model = HyperFusionRegressor(fusion="tabular", **FAST).fit(X, values)
+    profile = conditioning_profile(model, X, "treated", grid=[True, False, None])
+    for place, value in enumerate([True, False, np.nan]):
+        np.testing.assert_allclose(profile.values[:, place, 0], model.predict(X.assign(treated=float(value))))
+    assert len(set(profile.mean[:, 0])) == 3
+    with pytest.raises(ValueError, match=r"column 'treated': 'no' is not a number"):
+        conditioning_profile(model, X, "treated", grid=["no"])
+
+
 def test_profile_refuses_what_is_no_column(rows, regressor):
     X, _ = rows
     with pytest.raises(ValueError, match=r"no column 'dosis'; did you mean 'dose'"):
