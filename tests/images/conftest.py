@@ -3,7 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skhyperfusion._table import _suffixes
 from skhyperfusion.images._cache._memory import CACHE
+from skhyperfusion.images._formats import _readers as readers
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +55,13 @@ def load(as_column):
         return ImageLoader(**parameters).open(as_column(*cells)).stack(n_threads=1)
 
     return load
+
+
+@pytest.fixture
+def own_suffix():
+    yield ".own"
+    readers._readers.pop(".own", None)
+    _suffixes._registered.discard(".own")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import errno
 import functools
+import gzip
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from skhyperfusion.images import ImageLoader, cache_info, clear_cache
+from skhyperfusion.images import ImageLoader, cache_info, clear_cache, register_reader
 from skhyperfusion.images._cache import _disk as disk
 from skhyperfusion.images._cache._memory import CACHE, ImageCache, machine_memory, n_workers
 from skhyperfusion.images._formats._raw import RawHeader
@@ -384,6 +385,25 @@ def test_images_when_a_rule_cannot_be_known_are_kept_for_one_source_and_not_writ
     with pytest.warns(UserWarning, match="cannot be pickled"):
         loader.open(scans).stack()
     assert logged.count == 8
+
+
+def test_images_when_packed_voxels_of_a_pair_change_are_made_anew(load, volume, tmp_path):
+    for factor in (1, 3):
+        nib.save(nib.Nifti1Pair(factor * volume, np.eye(4)), tmp_path / "scan.img")
+        (tmp_path / "scan.img.gz").write_bytes(gzip.compress((tmp_path / "scan.img").read_bytes()))
+        (tmp_path / "scan.img").unlink()
+        os.utime(tmp_path / "scan.hdr", ns=(1, 1))
+        np.testing.assert_array_equal(load(tmp_path / "scan.hdr", intensity=None)[0, 0, 0], factor * volume)
+
+
+def test_images_when_a_file_deep_in_a_folder_changes_are_made_anew(load, volume, tmp_path, own_suffix):
+    register_reader(own_suffix, lambda path: np.load(os.path.join(path, "0", "chunk.npy")))
+    (tmp_path / "scan.own" / "0").mkdir(parents=True)
+    (tmp_path / "scan.own" / "link").symlink_to("nowhere")
+    for factor in (1, 3):
+        np.save(tmp_path / "scan.own" / "0" / "chunk.npy", factor * volume)
+        os.utime(tmp_path / "scan.own" / "0" / "chunk.npy", ns=(factor, factor))
+        np.testing.assert_array_equal(load(tmp_path / "scan.own", intensity=None)[0, 0, 0], factor * volume)
 
 
 @pytest.mark.parametrize("changed", [".img", ".hdr"])

@@ -10,7 +10,6 @@ from scipy.io import loadmat, savemat
 
 from skhyperfusion._table import _suffixes
 from skhyperfusion.images import ImageLoader, check_images, register_reader
-from skhyperfusion.images._formats import _readers as readers
 
 RAW = {"intensity": None}
 
@@ -298,13 +297,6 @@ def test_npy_when_it_holds_text_is_refused(tmp_path, as_column):
     np.save(tmp_path / "a.npy", np.array([["a", "b"], ["c", "d"]]))
     with pytest.raises(ValueError, match=r"a\.npy.* type <U1.*Convert"):
         ImageLoader().open(as_column(tmp_path / "a.npy"))
-
-
-@pytest.fixture
-def own_suffix():
-    yield ".own"
-    readers._readers.pop(".own", None)
-    _suffixes._registered.discard(".own")
 
 
 def test_register_reader_when_it_returns_an_array_reads_the_file(tmp_path, load, own_suffix):

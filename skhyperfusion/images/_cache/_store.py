@@ -17,13 +17,14 @@ import numpy as np
 from skhyperfusion.images._cache._disk import DiskCache
 from skhyperfusion.images._cache._memory import CACHE
 from skhyperfusion.images._formats._content import NO_FILE, absent
-from skhyperfusion.images._formats._dicom import series_files
+from skhyperfusion.images._formats._dicom import read_dicom, series_files
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, in_millimetres
 from skhyperfusion.images._formats._readers import find_reader
 from skhyperfusion.images._voxels._placement import Placement, placements
 from skhyperfusion.images._voxels._recipe import Decoded, Plan, Recipe
 
-_PAIRED = (".hdr", ".img", ".mat")
+_State = tuple[str, int, int]  # name, size and time of change of a file
+_PAIRED = (".hdr", ".img", ".img.gz", ".mat")
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,9 @@ class Store:
         try:
             found = os.stat(path)
             if stat.S_ISDIR(found.st_mode):
-                return f"{path} {[_state(file, os.stat(file)) for file in series_files(path)]}"
+                # A user's reader of folders may read all that is in them.
+                is_series = find_reader(path).read is read_dicom
+                return f"{path} {[*(_states_of_series(path) if is_series else _states_below(path))]}"
             if not stat.S_ISREG(found.st_mode):
                 raise BadImage(NO_FILE)
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
@@ -231,7 +234,20 @@ class Store:
         return f"{path} {[_state(path, found), *_states_beside(path)]}"
 
 
-def _states_beside(path: str) -> Iterator[tuple[str, int, int]]:
+def _states_of_series(folder: str) -> Iterator[_State]:
+    return (_state(path, os.stat(path)) for path in series_files(folder))
+
+
+def _states_below(folder: str) -> Iterator[_State]:
+    for place, inner, names in os.walk(folder):
+        inner.sort()
+        for path in (os.path.join(place, name) for name in sorted(names)):
+            with suppress(OSError):  # a link to nowhere: what it means, the reader will say
+                _, size, changed = _state(path, os.stat(path))
+                yield os.path.relpath(path, folder), size, changed
+
+
+def _states_beside(path: str) -> Iterator[_State]:
     """Yield the states of the files that are read with this one: header and voxels, and SPM's matrix."""
     stem, suffix = os.path.splitext(path)
     if suffix.lower() not in _PAIRED:
@@ -242,5 +258,5 @@ def _states_beside(path: str) -> Iterator[tuple[str, int, int]]:
                 yield _state(beside, os.stat(beside))
 
 
-def _state(path: str, found: os.stat_result) -> tuple[str, int, int]:
+def _state(path: str, found: os.stat_result) -> _State:
     return os.path.basename(path), found.st_size, found.st_mtime_ns

@@ -124,7 +124,7 @@ def _describe(header, path: str) -> RawHeader:
     return RawHeader(shape, affine, "volume")
 
 
-def _spm_affine(path: str, affine: np.ndarray) -> np.ndarray:
+def _spm_affine(path: str, affine: np.ndarray | None) -> np.ndarray | None:
     """Return the affine that SPM keeps in a .mat beside an Analyze pair, or that of its header without one.
 
     The header of such a pair cannot tell left from right, nor how a scan is turned. A .mat of plain text is
