@@ -17,7 +17,6 @@ from skhyperfusion._typing import Crop, Intensity, PathLike
 from skhyperfusion._wording import listing
 from skhyperfusion.images._agreement import mismatches, most_common_spec, warn_of_cut
 from skhyperfusion.images._cache._disk import DiskCache
-from skhyperfusion.images._cache._memory import memory_share
 from skhyperfusion.images._cache._store import Store
 from skhyperfusion.images._image_cells import collect_bad, pixel_cells, raise_bad, read_cells
 from skhyperfusion.images._source import ImageSource, threads
@@ -219,13 +218,12 @@ class ImageLoader(BaseEstimator):
             channels=_as_plain(self.channels, int),
             max_voxels=int(self.max_voxels),
         )
-        memory = self.memory
-        if isinstance(memory, str):
-            memory = memory_share() if self.cache_dir is None else 0
+        automatic = None if self.cache_dir is None else 0
+        memory = automatic if isinstance(self.memory, str) else int(self.memory)
         disk = None if self.cache_dir is None else DiskCache(self.cache_dir)
         if disk is not None:
             disk.create()
-        store = Store(recipe, self.root, int(memory), disk, window)
+        store = Store(recipe, self.root, memory, disk, window)
         if disk is not None and store.disk is None:
             warnings.warn(
                 "The function given as ImageLoader(crop=...) or (intensity=...) holds something that cannot "

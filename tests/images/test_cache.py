@@ -240,15 +240,20 @@ def test_image_cache_when_bounds_differ_keeps_each():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
-def test_memory_when_auto_is_shared_by_worker_processes(scans, backend):
+@pytest.mark.parametrize("opened", ["in the worker", "before it began"])
+def test_memory_when_auto_is_shared_by_worker_processes(scans, backend, opened):
+    images = scans if opened == "in the worker" else ImageLoader().open(scans)
+    if opened != "in the worker":
+        assert images.fits_in_memory
     with joblib.parallel_config(backend):
-        shares = joblib.Parallel(n_jobs=3)(joblib.delayed(memory_of_a_worker)(scans) for _ in range(6))
+        shares = joblib.Parallel(n_jobs=3)(joblib.delayed(memory_of_a_worker)(images) for _ in range(6))
     assert {machine_memory() // 4 // 3} == set(shares) or max(shares) < machine_memory() // 4 // 2
 
 
-def memory_of_a_worker(frame):
+def memory_of_a_worker(images):
     time.sleep(0.2)  # until the others have started
-    return ImageLoader().open(frame)._store.memory
+    source = images if hasattr(images, "spec") else ImageLoader().open(images)
+    return source._store.memory
 
 
 def test_clear_cache_when_called_forgets_images_and_counts(scans):

@@ -15,7 +15,7 @@ import joblib
 import numpy as np
 
 from skhyperfusion.images._cache._disk import DiskCache
-from skhyperfusion.images._cache._memory import CACHE
+from skhyperfusion.images._cache._memory import CACHE, memory_share
 from skhyperfusion.images._formats._content import NO_FILE, absent
 from skhyperfusion.images._formats._dicom import read_dicom, series_files
 from skhyperfusion.images._formats._raw import BadImage, RawHeader, in_millimetres
@@ -45,8 +45,9 @@ class Store:
         What is done to an image.
     root : str or None
         Where relative paths start; only told in messages.
-    memory : int
-        Bytes that the process's cache may hold when this store adds to it.
+    memory : int or None
+        Bytes that the process's cache may hold when this store adds to it; None: the share of whichever
+        process reads, as a worker is sent its store by one that has the machine to itself.
     disk : DiskCache or None
         Where decoded images are kept for other processes and runs.
     window : tuple of int or None
@@ -57,18 +58,28 @@ class Store:
         self,
         recipe: Recipe,
         root: object,
-        memory: int,
+        memory: int | None,
         disk: DiskCache | None = None,
         window: tuple[int, ...] | None = None,
     ) -> None:
         self.recipe = recipe
         self.root = root
-        self.memory = memory
+        self._memory = memory
+        self._share: tuple[int, int] | None = None  # with the process that it was counted in
         self._windowed = None if window is None else replace(recipe, window=window)
         # What cannot be told from others shares its images with none, and leaves none behind.
         self._own = uuid.uuid4().hex
         self._recipe_key = recipe.key() or self._own
         self.disk = disk if self._recipe_key != self._own else None
+
+    @property
+    def memory(self) -> int:
+        """Bytes that this process's cache may hold when this store adds to it."""
+        if self._memory is not None:
+            return self._memory
+        if self._share is None or self._share[0] != os.getpid():
+            self._share = os.getpid(), memory_share()
+        return self._share[1]
 
     def header(self, value: Any) -> RawHeader:
         """Return the stored header; a file whose reader has none is decoded, and kept."""
