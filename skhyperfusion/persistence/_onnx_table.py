@@ -175,12 +175,14 @@ def _scaling(step, preprocessor):
 
 
 def _imputation(imputer, n_columns):
-    if type(imputer) is SimpleImputer and len(imputer.statistics_) == n_columns and not imputer.add_indicator:
+    if type(imputer) is SimpleImputer and _is_plain(imputer) and len(imputer.statistics_) == n_columns:
         return {"rule": "constants", "values": imputer.statistics_.tolist()}
     if type(imputer) is StandardizedImputer and type(imputer.imputer_) is IterativeImputer:
         inner = imputer.imputer_
         steps = [_regression(step) for step in inner.imputation_sequence_]
-        if None not in steps and not inner.add_indicator and not inner.sample_posterior:
+        limits = [limit for limit in (inner.min_value, inner.max_value) if limit is not None]
+        limited = any(np.isfinite(limit).any() for limit in limits)
+        if None not in steps and _is_plain(inner) and not limited and not inner.sample_posterior:
             return {
                 "rule": "regressions",
                 **{n: getattr(imputer, f"{n}_").tolist() for n in ("mean", "scale", "low", "high", "median")},
@@ -192,6 +194,12 @@ def _imputation(imputer, n_columns):
         + (", since it keeps the training table" if "KNN" in repr(imputer) else "")
         + ": fit with TabularPreprocessor(imputer='iterative') or 'median'."
     )
+
+
+def _is_plain(imputer):
+    """Tell whether an imputer fills gaps, and nothing but these, and adds no column."""
+    missing = imputer.missing_values
+    return isinstance(missing, float) and np.isnan(missing) and not imputer.add_indicator
 
 
 def _regression(step):

@@ -332,6 +332,14 @@ def test_crop_of_the_preset_is_told_as_boxes():
             "tabular_preprocessor=OwnPreprocessor",
         ),
         ({"tabular_preprocessor": TabularPreprocessor(imputer="knn")}, "keeps the training table"),
+        (
+            {"tabular_preprocessor": TabularPreprocessor(imputer=SimpleImputer(missing_values=0))},
+            r"imputer SimpleImputer\(missing_values=0\)",
+        ),
+        (
+            {"tabular_preprocessor": alzheimer_preprocessor(imputer__imputer__max_value=0.5)},
+            "imputer StandardizedImputer",
+        ),
         ({"tabular_preprocessor": TabularPreprocessor(scaler=MinMaxScaler())}, "scaler=MinMaxScaler"),
         ({"image_loader": ImageLoader(intensity=np.sign)}, r"ImageLoader\(intensity=.*function of your own"),
         ({"image_loader": ImageLoader(crop=lambda v: ((0, 6), (0, 6)))}, r"ImageLoader\(crop=.*your own"),
@@ -339,7 +347,7 @@ def test_crop_of_the_preset_is_told_as_boxes():
 )
 def test_what_is_no_plain_data_is_refused(changed, words, table_study, tmp_path):
     X, labels, _ = table_study
-    X = X[["picture", "age"]]
+    X = X[["picture", "age"]].fillna({"age": 70.0})
     model = HyperFusionClassifier(**(SMALL | {"max_epochs": 1} | changed)).fit(X, labels)
     with pytest.raises(ValueError, match=words):
         export_onnx(model, tmp_path / "model.onnx")
