@@ -44,6 +44,10 @@ RESERVED_NET_PARAMS = {
 _DRAWN_HERE = {
     "iterator_train__sampler": "Rare classes count more with class_weight='balanced' or sample_weight",
     "iterator_train__drop_last": "A last batch of one row joins the one before it, none need be dropped",
+    **dict.fromkeys(
+        [f"iterator_valid__{name}" for name in ("shuffle", "sampler", "batch_sampler", "drop_last")],
+        "The rows held out are scored in their order, all of them",
+    ),
 }
 
 
