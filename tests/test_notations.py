@@ -253,6 +253,19 @@ def test_missing_values_are_gaps_in_columns_of_numbers(missing_values, gaps):
     assert later.isna().all() == (3 in gaps)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "Float32", object])
+def test_missing_values_are_gaps_where_a_column_holds_them_in_single_precision(dtype):
+    column = pd.Series(np.array([70.1, 99.9, 60.3], dtype=np.float32), dtype=dtype)
+    found = TableSchema.learn(pd.DataFrame({"lab": column}), missing_values=[99.9])[1]["lab"]
+    assert found.isna().tolist() == [False, True, False]
+
+
+def test_code_far_above_all_others_is_told_of_in_single_precision():
+    values = np.array([*range(20, 30), 99.9], dtype=np.float32)
+    with pytest.warns(UserWarning, match=r"99\.9 is far above .* missing_values=\{'lab': \[99\.9\]\}"):
+        TableSchema.learn(pd.DataFrame({"lab": values}))
+
+
 def test_missing_values_are_gaps_in_columns_of_text():
     _, found = read(["F", "M", "Refuse", "9"], missing_values=["refuse", 9])
     assert found[:2] == ["F", "M"]

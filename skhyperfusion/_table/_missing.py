@@ -9,9 +9,18 @@ from skhyperfusion._table._cells import as_number, as_text
 from skhyperfusion._table._notation import plain_text
 from skhyperfusion._wording import did_you_mean, listing
 
+
+def _in_both_precisions(numbers):
+    """Return numbers, and beside them what a column of float32 holds where they were written: 99.9000015."""
+    numbers = np.array(numbers, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        single = numbers.astype(np.float32).astype(np.float64)
+    return np.union1d(numbers, single[np.isfinite(single)])
+
+
 _DIGITS = [float(digit * length) for digit in "789" for length in range(2, 5)]
 #: Numbers that are written where there is none: -9, -99, 999, 99.9 and the like.
-_CODES = np.unique(
+_CODES = _in_both_precisions(
     [-8.0, -9.0, -99999.0, *(-n for n in _DIGITS), *_DIGITS, *(n / 10 for n in _DIGITS if n > 99)]
 )
 # So many numbers must stand beside a code, or its distance from them says nothing.
@@ -37,7 +46,7 @@ class MissingValues:
         values = list(values)
         self.texts = frozenset(plain_text(str(as_text(value))) for value in values)
         numbers = [as_number(value) for value in values]
-        self.numbers = np.array([number for number in numbers if number is not None], dtype=np.float64)
+        self.numbers = _in_both_precisions([number for number in numbers if number is not None])
 
     def has_text(self, text):
         """Tell whether a text means that there is no value."""
