@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -279,6 +281,42 @@ def test_payload_in_a_checkpoint_does_not_run(tmp_path):
     with pytest.raises(ValueError, match="cannot be read"):
         clone(model).fit(X, labels)
     assert not os.path.exists(Payload.target)
+
+
+def test_epoch_without_a_word_of_whose_it_is_is_refused(tmp_path):
+    X, labels, _, _ = small_study()
+    model = HyperFusionClassifier(checkpoint_dir=tmp_path / "fit", **(SMALL | {"max_epochs": 1}))
+    model.fit(X, labels)
+    (tmp_path / "fit" / "fit.json").unlink()
+    with pytest.raises(ValueError, match=r"holds an epoch but no 'fit.json'.*remove the folder"):
+        clone(model).fit(X, labels[::-1])
+
+
+class Service(Callback):
+    """Forks a process that outlives the fit, as those that send a run's history elsewhere do."""
+
+    def on_epoch_end(self, net, **kwargs):
+        Service.child = os.fork()
+        if not Service.child:
+            time.sleep(60)
+            os._exit(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_folder_is_free_after_the_fit_while_a_child_that_it_forked_lives(tmp_path):
+    import fcntl  # there is none on Windows
+
+    X, labels, _, _ = small_study()
+    folder = tmp_path / "fit"
+    HyperFusionClassifier(checkpoint_dir=folder, callbacks=[Service()], **(SMALL | {"max_epochs": 1})).fit(
+        X, labels
+    )
+    try:
+        with open(folder / "lock", "r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.kill(Service.child, signal.SIGKILL)
+        os.waitpid(Service.child, 0)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -18,6 +18,20 @@ except ImportError:  # not on Windows: there, one process at a time may train in
 
 _PRIVATE = 0o600
 _MOST_TOLD = 5  # differences
+
+_held: set[int] = set()  # descriptors of the locks that this process holds
+
+
+def _forget_locks():
+    """Close, in a forked child, its copies of the locks that its parent goes on holding."""
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 class Checkpoint:
@@ -50,6 +64,7 @@ class Checkpoint:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, _PRIVATE)
+        _held.add(descriptor)
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -58,7 +73,9 @@ class Checkpoint:
             self._claim()
             yield
         finally:
-            os.close(descriptor)
+            if descriptor in _held:  # not in a child that was forked here
+                _held.discard(descriptor)
+                os.close(descriptor)
 
     def save(self, net):
         """Write the state of a net at the end of an epoch, whole or not at all."""
@@ -109,6 +126,11 @@ class Checkpoint:
         """Write down whose folder it is, or refuse one that is another fit's."""
         path = self.folder / "fit.json"
         if not path.exists():
+            if self._state_file.exists():
+                raise ValueError(
+                    f"checkpoint_dir: the folder {str(self.folder)!r} holds an epoch but no 'fit.json', "
+                    "which would tell of which fit it is. Bring that file back, or remove the folder."
+                )
             text = json.dumps(self.identity, indent=1, ensure_ascii=False).encode()
             write_whole(path, lambda file: file.write(text), mode=_PRIVATE)
             return
