@@ -99,6 +99,29 @@ def test_rows_to_predict_are_read_ahead_for_a_gpu(device):
     assert [len(block["tabular"]) for block in blocks] == [3, 3, 2]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_network_runs_in_a_child_that_was_forked_after_several_threads_ran_one():
+    code = (
+        "import os, signal, time, torch\n"
+        "from skhyperfusion._engine._device import spread_device\n"
+        "spread_device('cpu')\n"
+        "numbers = torch.ones(1 << 22)\n"
+        "assert numbers.sum() == 1 << 22\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os._exit(0 if numbers.sum() == 1 << 22 else 1)\n"
+        "until = time.monotonic() + 30\n"
+        "while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < until:\n"
+        "    time.sleep(.01)\n"
+        "if ended[0] == 0:\n"
+        "    os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0); raise SystemExit('the child waits for ever')\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(ended[1]))\n"
+    )
+    threads = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=threads, check=False)
+    assert done.returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_seeded_when_forked_while_a_thread_fits_is_free_in_the_child():

@@ -14,16 +14,23 @@ RESIDENT_SHARE = 1 / 4
 
 # Dropout draws from torch's global generator, so two seeded fits in one process take turns.
 _seeded_region = threading.RLock()
+_has_computed = False  # whether a network may have run in this process, and torch's threads with it
 
 
-def _renew_lock():
-    """Free, in a forked child, what a thread that fits in the parent holds there."""
+def _begin_in_child():
+    """Free, in a forked child, what a thread that fits in the parent holds there, and do without its threads.
+
+    Torch's threads are not forked with the process that they belong to: an operation that hands them work in
+    the child waits for them for ever.
+    """
     global _seeded_region
     _seeded_region = threading.RLock()
+    if _has_computed:
+        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 @contextlib.contextmanager
@@ -45,6 +52,8 @@ def spread_device(device, *, fitted=False):
     A device that this machine lacks is refused for training. A fitted network, which may come from a machine
     with a GPU, runs on the CPU instead, and a warning says so.
     """
+    global _has_computed
+    _has_computed = True  # who asks is about to
     if device == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
