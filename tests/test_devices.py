@@ -1,6 +1,7 @@
 """Where the rows of a fit are held, and how they get to a GPU, as far as one can tell without one."""
 
 import contextlib
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -97,6 +98,17 @@ def test_rows_to_predict_are_read_ahead_for_a_gpu(device):
     blocks = _inference._blocks(_rows(), 3, torch.device(device))
     assert isinstance(blocks, ReadAhead) == (device == "cuda")
     assert [len(block["tabular"]) for block in blocks] == [3, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "setting", [{}, {"prefetch_factor": 4}, {"persistent_workers": True}, {"timeout": 10}]
+)
+def test_settings_of_loader_processes_are_left_out_where_a_process_may_have_none(setting, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: multiprocessing.current_process())
+    settings = {f"iterator_train__{name}": value for name, value in ({"num_workers": 1} | setting).items()}
+    loader = _batches("cpu", _rows(), **settings)
+    assert loader.num_workers == 0
+    assert sum(len(target) for _, (target, _) in loader) == 8
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

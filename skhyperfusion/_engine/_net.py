@@ -50,7 +50,8 @@ _DRAWN_HERE = {
     ),
 }
 
-
+# What the loader takes for its worker processes, and refuses where it has none.
+_OF_WORKERS = ("num_workers", "prefetch_factor", "persistent_workers", "timeout", "multiprocessing_context")
 _OF_THE_COMPILER = [*inspect.signature(torch.compile).parameters][1:]
 
 
@@ -180,7 +181,8 @@ class FusionNet(NeuralNet):
         prefix = "iterator_train" if training else "iterator_valid"
         kwargs = {"collate_fn": pass_batch, **self.get_params_for(prefix)}
         if multiprocessing.parent_process() is not None:
-            kwargs["num_workers"] = 0  # a daemonic child of a parallel search may have no children
+            # A daemonic child of a parallel search may have no children.
+            kwargs = {name: value for name, value in kwargs.items() if name not in _OF_WORKERS}
         batch_size = kwargs.pop("batch_size", self.batch_size)
         generator = self.order_generator_ if kwargs.pop("shuffle", training) else None
         kwargs.setdefault("batch_sampler", BatchSampler(len(dataset), batch_size, generator=generator))
