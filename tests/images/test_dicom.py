@@ -87,6 +87,21 @@ def test_folder_when_slices_are_not_parallel_is_refused(save_series, save_slice,
         ImageLoader().open(as_column(folder))
 
 
+def test_folder_when_slices_tell_their_direction_to_another_digit_is_read(save_slice, load, tmp_path):
+    for k in range(4):
+        jitter = 1e-6 * (-1) ** k  # to both sides of where a last digit is rounded
+        turn = np.arcsin(0.125 + jitter)
+        save_slice(
+            tmp_path / "series" / f"{k}.dcm",
+            CT[:, :, k].T,
+            ImageOrientationPatient=[1, 0, 0, 0, round(np.cos(turn), 9), round(np.sin(turn), 9)],
+            ImagePositionPatient=[0, round(-2 * k * np.sin(turn), 6), round(2 * k * np.cos(turn), 6)],
+            PixelSpacing=[0.46875 + jitter, 0.46875],
+        )
+    loaded = load(tmp_path / "series", orientation="LPS", **RAW)
+    np.testing.assert_array_equal(loaded[0, 0, 0], CT[:, :, :4])
+
+
 def test_file_when_single_is_a_picture_with_spacing(save_slice, as_column, tmp_path):
     pixels = np.arange(48, dtype=np.uint16).reshape(6, 8)
     source = ImageLoader(**RAW).open(as_column(save_slice(tmp_path / "a.dcm", pixels)))

@@ -172,14 +172,14 @@ class _Series:
                 "is a DICOM series whose files differ in rows, columns, samples or frames: "
                 f"{self._names(odd or [0])} from the others. Name a series of single slices, or one file."
             )
-        odd = self._odd(lambda d: None if (axes := direction(d)) is None else (axes.round(2) + 0.0).tolist())
+        odd = self._far_from_most(direction, 0.01)
         if odd or direction(self._headers[0]) is None:
             raise BadImage(
                 "is a DICOM series whose slices are not parallel, or do not tell where they lie "
                 f"(ImageOrientationPatient): {self._names(odd or [0])}. Remove localisers and reports from "
                 "the folder."
             )
-        odd = self._odd(lambda d: None if (size := pixel_spacing(d)) is None else size.round(4).tolist())
+        odd = self._far_from_most(pixel_spacing, 1e-4)
         if odd:
             raise BadImage(
                 "is a DICOM series whose files differ in the size of their pixels (PixelSpacing): "
@@ -188,12 +188,25 @@ class _Series:
 
     def _odd(self, read: Any) -> list[int]:
         """Return the positions of the files that differ from most."""
+        values = [repr(value) for value in self._each(read)]
+        usual = Counter(values).most_common(1)[0][0]
+        return [i for i, value in enumerate(values) if value != usual]
+
+    def _far_from_most(self, read: Any, tolerance: float) -> list[int]:
+        """Return the positions of the files whose numbers are further from most than scanners round them."""
+        values = self._each(read)
+        told = [value for value in values if value is not None]
+        if 2 * len(told) < len(values):
+            return [i for i, value in enumerate(values) if value is not None]
+        usual = np.median(told, axis=0)
+        return [i for i, v in enumerate(values) if v is None or (np.abs(v - usual) > tolerance).any()]
+
+    def _each(self, read: Any) -> list[Any]:
         values = []
         for file, dataset in zip(self._files, self._headers, strict=True):
             with _naming(file):
-                values.append(repr(read(dataset)))
-        usual = Counter(values).most_common(1)[0][0]
-        return [i for i, value in enumerate(values) if value != usual]
+                values.append(read(dataset))
+        return values
 
     def _position(self, i: int) -> np.ndarray:
         with _naming(self._files[i]):
