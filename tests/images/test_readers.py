@@ -240,6 +240,17 @@ def test_picture_when_palette_gives_colours(tmp_path, load, colour):
     np.testing.assert_array_equal(loaded, np.moveaxis(expected if colour else expected[..., :1], -1, 0))
 
 
+@pytest.mark.parametrize("colour", [True, False])
+def test_picture_when_palette_has_transparency_leaves_it_out_in_silence(tmp_path, load, colour):
+    codes = np.arange(64, dtype=np.uint8).reshape(8, 8) % 4
+    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [9, 9, 9]] if colour else [[7] * 3, [8] * 3] * 2)
+    image = Image.fromarray(codes).convert("P")
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    image.save(tmp_path / "a.png", transparency=bytes([0, 99, 255, 1]))
+    expected = np.moveaxis(palette[codes], -1, 0)
+    np.testing.assert_array_equal(load(tmp_path / "a.png", **RAW)[0, 0], expected if colour else expected[:1])
+
+
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "lzw.tif", "a.jpg"])
 def test_picture_when_exif_turns_it_stands_upright(tmp_path, load, turn, name):

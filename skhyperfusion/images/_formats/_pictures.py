@@ -152,6 +152,8 @@ def _decode(image: Any, file: BinaryIO) -> np.ndarray:
             voxels = png.decode_16_bits(lambda: Image.open(plain, formats=["PNG"]), n_samples)
             return voxels[..., 0] if n_samples == 2 else voxels[..., :3]
         image = Image.open(plain, formats=["PNG"])
+    image.load()
+    image.info.pop("transparency", None)  # left out in any case; of a palette Pillow would warn
     if not _is_grey(image, file):
         image = image.convert("RGB")
     elif image.mode in ("P", "LA", "La", "1"):
