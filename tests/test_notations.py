@@ -162,6 +162,21 @@ def test_unit_that_does_not_fit_is_missing_and_told_of(cells):
     assert np.flatnonzero(np.isnan(found)).tolist() == [2]
 
 
+@pytest.mark.parametrize("share", [0.5, np.float32(0.5), 1])
+def test_share_beside_percentages_is_missing_and_told_of_as_in_text(share):
+    cells = ["45 %", "50 %", "60 %", "70 %", 0.25, share]
+    with pytest.warns(UserWarning, match="Row 4, column 'lab': not a number, .*2 such cells.*'0.25'"):
+        schema, found = read(cells)
+    np.testing.assert_array_equal(found, [45, 50, 60, 70, GAP, GAP])
+    for dtype in (object, "float64", "Float64"):
+        later = pd.DataFrame({"lab": pd.Series([0.25, None], dtype=dtype)})
+        assert schema.read(later)["lab"].isna().all()
+        with pytest.raises(ValueError, match=r"0\.75 is not a number"):
+            schema.read(later.fillna(0.75))
+    schema, found = read(["45 %", 50, "60 %", 70.5])
+    np.testing.assert_array_equal(found, [45, 50, 60, 70.5])
+
+
 def test_number_in_another_unit_than_that_of_the_fit_is_no_silent_number():
     schema, _ = read(["0.45", "0.5", "0.7"])
     with pytest.raises(ValueError, match="'45 %' is not a number"):

@@ -41,6 +41,8 @@ class NumberReader:
             cell = cell.decode("utf-8", "replace")
         if not isinstance(cell, str):
             number = as_number(cell)
+            if not self.notation.bare and number is not None and number == number:
+                return np.nan if repr(number) in self.odd else None  # .45 beside "45 %"
         elif cell in self.odd or self.missing.has_text(cell) or means_no_number(plain_text(cell)):
             return np.nan
         else:
@@ -77,6 +79,11 @@ def learn_numbers(frame, name, cells, missing, teller):
     others = [as_number(cell) for cell in cells if not isinstance(cell, str) and not is_missing(cell)]
     if None in others:  # neither text nor number
         return None
+    if any(0 < number < 1 for number in others) and _are_percentages(texts):
+        # As in text: .45 beside "45 %" may be a share, which spreadsheets store where they show per cent.
+        bare = Counter(repr(number) for number in others if not missing.has_number(number))
+        cells = [c if isinstance(c, str) or is_missing(c) else repr(as_number(c)) for c in cells]
+        texts, others = Counter(texts) + bare, []
     notation, is_guess = _learn_notation(texts, whole=[n for n in others if n % 1 == 0])
     read = {text: NumberReader(notation, missing)(text) for text in texts}
     odd = {text for text, number in read.items() if number is None}
@@ -105,6 +112,11 @@ def _learn_notation(texts, whole):
         # All are 1000 times as large in one reading as in the other: scaling makes them the same.
         return replace(notation, decimal="."), True
     return notation, False
+
+
+def _are_percentages(texts):
+    parts = (split_number(text) for text in texts)
+    return any(part is not None and part.unit == "%" for part in parts)
 
 
 def _refuse_dates(frame, name, cells, texts):

@@ -175,7 +175,11 @@ class TableSchema:
         matrix = np.full((len(frame), len(names)), np.nan)
         dtypes = dict(zip(frame.columns, frame.dtypes, strict=True))
         filled = [(place, name) for place, name in enumerate(names) if self.kinds[name] == "numbers"]
-        plain = [(p, n) for p, n in filled if isinstance(dtypes[n], np.dtype) and dtypes[n].kind in "biuf"]
+        plain = [
+            (place, name)
+            for place, name in filled
+            if isinstance(dtypes[name], np.dtype) and dtypes[name].kind in "biuf" and self._takes_bare(name)
+        ]
         if plain:  # all at once: a row may have thousands of them
             matrix[:, [place for place, _ in plain]] = frame[[name for _, name in plain]].to_numpy(np.float64)
         for place, name in sorted(set(filled) - set(plain)):
@@ -197,7 +201,7 @@ class TableSchema:
 
     def _read_column(self, frame, name, teller):
         column = frame[name]
-        if holds_numbers(column.dtype):
+        if holds_numbers(column.dtype) and self._takes_bare(name):
             return column.to_numpy(dtype=np.float64, na_value=np.nan)
         cells = cells_of(column)
         reader = self._readers.get(name) or NumberReader(Notation(), missing_of(self._missing_values, name))
@@ -206,6 +210,10 @@ class TableSchema:
         if no_numbers and (teller is None or teller.answer("cells") != "ignore"):
             raise ValueError(_no_number_message(frame, name, cells, no_numbers))
         return np.array([np.nan if number is None else number for number in read], dtype=np.float64)
+
+    def _takes_bare(self, name):
+        """Tell whether a number without a unit is in that of the column."""
+        return name not in self._readers or self._readers[name].notation.bare
 
     def _clear_missing(self, matrix, names):
         """Make gaps of the numbers that stand for "no value", in place."""
