@@ -119,13 +119,15 @@ def make_folds(cv, X, y, *, classifier, labels=None, groups=None, **split_params
         )
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(n_folds)
     _check_enough(n_folds, count_rows(X), "samples: n_samples")
-    n_bins = None
+    n_bins = None if groups is None else BINS_OF_GROUPS
     if groups is not None:
         groups = group_codes(groups)
         _check_enough(n_folds, groups.max() + 1, "groups: n_groups")
-        n_bins = BINS_OF_GROUPS
     strata = _strata(y, n_folds, classifier=classifier, labels=labels, n_bins=n_bins)
-    return list(splitter.split(np.zeros(len(strata)), strata, groups))
+    folds = list(splitter.split(np.zeros(len(strata)), strata, groups))
+    # scikit-learn's now and then leaves a fold without rows where there are as many groups as folds.
+    all_test = all(len(test) for _, test in folds)
+    return folds if all_test else list(GroupKFold(n_folds).split(strata, groups=groups))
 
 
 def _positions(rows, n_rows):

@@ -246,6 +246,14 @@ def test_folds_of_a_number_with_groups_are_whole_and_balanced():
         assert abs(len(test) - len(y) / 5) <= 4
 
 
+def test_every_fold_has_rows_where_there_are_as_many_groups_as_folds():
+    groups = np.repeat(np.arange(5), [2, 4, 5, 3, 9])  # StratifiedGroupKFold leaves the third fold empty
+    y = np.array([13, 10, 7, 16, 11, 9, 14, 18, 17, 15, 19, 20, 21, 22, 3, 2, 8, 12, 0, 6, 4, 1, 5.0])
+    folds = make_folds(5, y[:, None], y, classifier=False, groups=groups)
+    assert sorted(np.unique(groups[test]).tolist() for _, test in folds) == [[0], [1], [2], [3], [4]]
+    assert [len(train) + len(test) for train, test in folds] == [23] * 5
+
+
 def test_rows_without_a_group_are_each_a_group_of_their_own():
     groups = [None, "a", np.nan, "a", None, "b"]
     folds = make_folds(5, np.zeros((6, 1)), np.arange(6.0), classifier=False, groups=groups)
