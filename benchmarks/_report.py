@@ -58,7 +58,7 @@ def made_by():
         "machine": {
             "cores": os.cpu_count(),
             "processor": platform.machine(),
-            "load": round(os.getloadavg()[0], 1),
+            "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,  # none on Windows
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }

@@ -129,8 +129,8 @@ class Comparison:
         cross-validation repeated r times), with k - 1 degrees of freedom. Wilcoxon's signed-rank test and
         the Mann-Whitney U test are given because papers report them; they know nothing of the overlap, and
         of 5 folds the smallest p-value that Wilcoxon's can give is 0.0625. How far this goes: of 1500
-        simulated pairs of equally good methods (100 rows, 3 times 5 folds), the corrected test called 3 %
-        different at the level of 5 %, each of the two others 30 %.
+        simulated pairs of equally good methods (100 rows, 3 times 5 folds), the corrected test called 4 %
+        different at the level of 5 %, the two others 28 % and 24 % (``benchmarks/equal_methods.py``).
 
         References
         ----------
