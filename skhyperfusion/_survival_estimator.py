@@ -221,7 +221,8 @@ class HyperFusionSurvival(SurvivalMixin, BaseHyperFusion):
             If a parameter, a column, an image, an event or a time is not as it should be; the message names
             it.
         KeyboardInterrupt
-            After Ctrl-C; the estimator is then fitted with the best epoch so far, if one was finished.
+            After Ctrl-C; the estimator is then fitted with the best epoch so far, if one was finished. If
+            none was, and after any other error, it is as it was before: not fitted, or with its old network.
         """
         return self._fit(X, y, sample_weight, groups)
 

@@ -37,7 +37,8 @@ def from_state_dict(
         What the file's names begin with, as in ``"module.conv1.weight"``. Names without it are left alone.
     strict : bool, default=True
         What happens where names or shapes of network and file differ: True raises an error at the first use
-        that lists them; False loads what fits, and warns once with the same list.
+        that lists them; False loads what fits, and warns once with the same list. That nothing fits is an
+        error in any case.
     method : str, default=None
         The network's method that gives the map, before its pooling and classifier. None: ``forward_features``
         or ``extract_features`` where the network has it, else it is called as it is. Layers that the method
