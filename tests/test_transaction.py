@@ -1,6 +1,7 @@
 """A fit that fails, is refused or is interrupted leaves the model of before, answering as before."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import torch
 from skorch.callbacks import Callback
 
 from skhyperfusion import HyperFusionClassifier, HyperFusionRegressor
+from skhyperfusion._engine._callbacks import BestEpoch
 from skhyperfusion._engine._train import train
 
 
@@ -114,6 +116,23 @@ def test_ctrl_c_in_the_pretraining_of_a_refit_leaves_the_model_of_before(arrays,
 
     monkeypatch.setattr("skhyperfusion._engine._pretrain.train", interrupted)
     assert_unchanged(model, X, KeyboardInterrupt, lambda: model.fit(X, y))
+
+
+def test_ctrl_c_while_the_best_epoch_is_copied_leaves_the_one_before(monkeypatch):
+    best, module = BestEpoch(None, lower_is_better=True, patience=1).initialize(), torch.nn.Linear(1, 1)
+    net = SimpleNamespace(history=[{"epoch": 1}], module_=module)
+    best.on_epoch_end(net)
+    before = best.state_
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "state_dict", interrupted)
+    net.history.append({"epoch": 2})
+    with pytest.raises(KeyboardInterrupt):
+        best.on_epoch_end(net)
+    assert best.state_ is before
+    assert best.epoch_ == 1
 
 
 @pytest.mark.parametrize("warm_start", [True, False])

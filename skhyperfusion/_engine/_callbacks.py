@@ -118,8 +118,9 @@ class BestEpoch(Callback):
             net.stop_requested_ = True
 
     def _keep(self, net, epoch, value):
-        self.epoch_, self.value_ = epoch, value
-        self.state_ = {name: tensor.detach().clone() for name, tensor in net.module_.state_dict().items()}
+        state = {name: tensor.detach().clone() for name, tensor in net.module_.state_dict().items()}
+        # At once, and behind the copy: Ctrl-C may come in its middle.
+        self.epoch_, self.value_, self.state_ = epoch, value, state
 
 
 class LongTraining(Callback):
