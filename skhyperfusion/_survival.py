@@ -101,7 +101,11 @@ def _events(event, index, numbers=False):
     if values.dtype.kind == "b":
         return values
     cells = values.astype(object)
-    allowed = [isinstance(cell, bool | np.bool_) or (numbers and cell in (0, 1)) for cell in cells]
+    is_gap = pd.isna(cells)  # pandas.NA is neither equal to 1 nor not
+    allowed = [
+        isinstance(cell, bool | np.bool_) or (numbers and not gap and cell in (0, 1))
+        for cell, gap in zip(cells, is_gap, strict=True)
+    ]
     wrong = np.flatnonzero(~np.array(allowed, dtype=bool))
     if wrong.size:
         row = wrong[0]

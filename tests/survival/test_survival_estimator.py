@@ -241,6 +241,13 @@ def test_parameter_that_is_none_is_refused(parameter, value, lives):
         HyperFusionSurvival(**SMALL, **{parameter: value}).fit(X, y)
 
 
+@pytest.mark.parametrize("gap", [pd.NA, None, np.nan])
+def test_helper_names_the_row_of_an_event_that_is_missing(gap):
+    event = pd.Series([True, gap, False], index=["p00", "p01", "p02"], dtype=object)
+    with pytest.raises(ValueError, match=r"event of row 'p01' is .*neither True nor False"):
+        survival_target(event, [1.0, 2.0, 3.0])
+
+
 def test_helper_makes_the_target_of_columns():
     frame = pd.DataFrame({"died": [1, 0, True], "years": [1, 2, 3.5]}, index=["a", "b", "c"])
     y = survival_target(frame["died"], frame["years"])
