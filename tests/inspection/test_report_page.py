@@ -232,11 +232,23 @@ def test_every_kind_of_model_has_a_report(small, tmp_path, kind):
             make_pipeline(TabularPreprocessor(), HyperFusionClassifier(**FAST)), labels, "Confusion matrix",
         ),
     }[kind]  # fmt: skip
-    settings = QUICK | ({} if kind == "outputs" else {"n_attributions": 1})
+    settings = QUICK | {"n_attributions": 1}
     text = written(report(model.fit(X, target), X, target, tmp_path / "page.html", **settings))
     assert said in text
-    if kind != "outputs":
-        assert "by integrated gradients" in text
+    assert "by integrated gradients" in text
+
+
+def test_captions_of_several_outputs_are_of_the_one_that_is_drawn(small, tmp_path):
+    X, _, values, _ = small
+    y = np.c_[values, 1000 + values]
+    model = HyperFusionRegressor(**FAST).fit(X, y)
+    settings = QUICK | {"n_attributions": 1 if importlib.util.find_spec("captum") else 0}
+    captions = Page(written(report(model, X, y, tmp_path / "page.html", **settings))).text
+    told = re.findall(r"mean prediction of the first output goes from (\S+) to (\S+);", captions)
+    assert told
+    assert np.abs(np.array(told, dtype=float)).max() < 10
+    if settings["n_attributions"]:
+        assert "adds to the prediction of the first output, by integrated gradients" in captions
 
 
 @pytest.mark.slow

@@ -33,11 +33,12 @@ def profiles(context):
         return paragraph("No column of the table can be varied.")
     found = [conditioning_profile(context.estimator, X, name, n_grid=_N_GRID) for name in names]
     if not asked:
-        found = sorted(found, key=lambda one: -np.ptp(one.mean, axis=0).max())[:_MOST_PROFILES]
+        found = sorted(found, key=lambda one: -np.ptp(_drawn(one)))[:_MOST_PROFILES]
     figures = []
     for profile in found:
-        low, high = profile.mean[:, -1].min(), profile.mean[:, -1].max()
+        low, high = _drawn(profile).min(), _drawn(profile).max()
         what = "prediction" if profile.names is None else f"probability of {profile.names[-1]}"
+        what += " of the first output" if _has_outputs(context) else ""
         caption = (
             f"Column {profile.column} varied, everything else as it is: the mean {what} goes from {low:.3g} "
             f"to {high:.3g}; a thin line for each of {len(X)} rows."
@@ -50,6 +51,16 @@ def profiles(context):
             f"The {len(found)} of {len(names)} columns that move the mean prediction most.", "faint"
         )
     return text + side_by_side(figures)
+
+
+def _drawn(profile):
+    """Return the curve of means that `ConditioningDisplay` draws: of the last class, or the first output."""
+    return profile.mean[:, 0 if profile.names is None else -1]
+
+
+def _has_outputs(context):
+    """Whether the model gives several values a row."""
+    return context.y.ndim == 2 and context.y.shape[1] > 1
 
 
 def _can_vary(column):
@@ -74,13 +85,15 @@ def maps(context):
     chosen = order[
         np.linspace(0, len(order) - 1, min(context.n_attributions, len(order))).round().astype(int)
     ]
-    found = image_attribution(context.estimator, context.X.iloc[chosen].reset_index(drop=True))
+    rows, target = context.X.iloc[chosen].reset_index(drop=True), 0 if _has_outputs(context) else None
+    found = image_attribution(context.estimator, rows, target)
+    unit = found.unit + (" of the first output" if _has_outputs(context) else "")
     display = AttributionDisplay(found)
     is_volume = len(found.scans.iloc[0, 0].shape) == 3
     figures = []
     for row, place in enumerate(chosen):
         caption = (
-            f"What each {'voxel' if is_volume else 'pixel'} of one scan adds to the {found.unit}, by "
+            f"What each {'voxel' if is_volume else 'pixel'} of one scan adds to the {unit}, by "
             f"integrated gradients; the model's answer for this row is {answers[place]:.3g}."
         )
 
