@@ -38,6 +38,7 @@ RESERVED_NET_PARAMS = {
     "checkpoint": "checkpoint_dir",
     "module": "backbone",
     "criterion": None,
+    "criterion__reduction": None,  # of one number for each row, which its weight multiplies
     "dataset": None,
 }
 # What takes the place of torch's own ways to draw batches.

@@ -127,6 +127,8 @@ OTHERS = [
         "Rare classes count more with class_weight='balanced'"),
     bad("last batch dropped", params(net_params={"iterator_train__drop_last": True}), "net_params",
         "'iterator_train__drop_last'", "the estimator draws the batches"),
+    bad("loss without rows", params(net_params={"criterion__reduction": "sum"}), "net_params",
+        "'criterion__reduction'", "it is made by the estimator"),
     bad("rows held out shuffled", params(net_params={"iterator_valid__shuffle": True}), "net_params",
         "'iterator_valid__shuffle'", "scored in their order"),
     bad("batches of rows held out", params(net_params={"iterator_valid__batch_sampler": [[1], [0]]}),
