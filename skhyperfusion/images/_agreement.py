@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -22,17 +23,27 @@ def most_common_spec(plans: Sequence[Plan], n_columns: int, intensity: str) -> I
     """Return what most images are; `mismatches` names the others."""
     usual = Counter((p.n_channels, p.n_views, p.shape) for p in plans).most_common(1)[0][0]
     alike = [p for p in plans if (p.n_channels, p.n_views, p.shape) == usual]
-    spacings = Counter(p.spacing for p in alike if p.spacing is not None).most_common(1)
+    spacing = _usual_spacing([p.spacing for p in alike if p.spacing is not None])
     orientations = Counter(p.orientation for p in alike if p.orientation is not None).most_common(1)
     assert usual[2] is not None  # images are decoded where only that tells their shape
     return ImageSpec(
         shape=usual[2],
         n_channels=usual[0] * n_columns,
         n_views=usual[1],
-        spacing=tuple(round(s, 4) for s in spacings[0][0]) if spacings else None,
+        spacing=None if spacing is None else tuple(round(s, 4) for s in spacing),
         orientation=orientations[0][0] if orientations else None,
         intensity=intensity,
     )
+
+
+def _usual_spacing(spacings: Sequence[tuple[float, ...]]) -> tuple[float, ...] | None:
+    """Return the commonest of those of which most are about alike: in its last digit each may be alone."""
+    if not spacings:
+        return None
+    steps = [tuple(round(math.log(s) / SPACING_TOLERANCE) for s in spacing) for spacing in spacings]
+    usual = Counter(steps).most_common(1)[0][0]
+    near = [spacing for spacing, step in zip(spacings, steps, strict=True) if step == usual]
+    return Counter(near).most_common(1)[0][0]
 
 
 def mismatches(

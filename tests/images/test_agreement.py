@@ -23,6 +23,14 @@ def test_spacing_when_it_differs_is_refused_or_resampled(as_column, volume):
     assert len(ImageLoader(spacing=2, shape=(4, 4, 4)).open(as_column(*cells)).stack()) == 4
 
 
+def test_spacing_when_each_has_a_last_digit_of_its_own_names_the_odd_one(as_column, volume):
+    cells = [nib.Nifti1Image(volume, np.diag([s, 1, 1, 1])) for s in (1.2, 1.00001, 1.00002, 1.00003)]
+    message = r"^Row 'p0', column 'scan': .*voxels of 1\.2 x 1 x 1 mm; most .* 1 x 1 x 1 mm\."
+    with pytest.raises(ValueError, match=message):
+        ImageLoader().open(as_column(*cells))
+    assert ImageLoader().open(as_column(*cells[1:])).spec.spacing == (1, 1, 1)
+
+
 def test_orientation_when_kept_as_stored_must_agree(as_column, volume):
     cells = [nib.Nifti1Image(volume, np.diag([s, 1.0, 1, 1])) for s in (1, 1, -1)]
     with pytest.raises(
