@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from types import TracebackType
 from typing import Protocol
 
-from tqdm import tqdm
+from tqdm.std import TqdmDefaultWriteLock, tqdm
 
 
 class Bar(Protocol):
@@ -42,11 +44,30 @@ class _Silent:
         pass
 
 
+class _Shown(tqdm):
+    """A bar whose lock no other process shares.
+
+    One part of tqdm's lock is shared by forked processes: who is killed with it in hand keeps it from all the
+    others. The part among threads is taken, as users' bars do, so that none is drawn into another; a forked
+    child takes a new one, for a thread of its parent may have held that.
+    """
+
+    _lock = TqdmDefaultWriteLock.th_lock
+    monitor_interval = 0  # no thread that watches the bars, and that a fork would leave without its lock
+
+
+def _take_new_lock() -> None:
+    _Shown._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_take_new_lock)
+
+
 def progress_bar(total: int, name: str, unit: str, *, verbose: int, n_done: int = 0) -> Bar:
     """Return a bar of `total` steps, to be used in ``with``; one that shows nothing where `verbose` is 0.
 
-    The silent one is none of tqdm's: every bar of tqdm, a disabled one too, takes a lock that forked
-    processes share when it is made. Who is killed with it in hand keeps it from all the others.
+    The silent one is none of tqdm's: every bar of tqdm, a disabled one too, takes a lock when it is made.
 
     Examples
     --------
@@ -57,4 +78,5 @@ def progress_bar(total: int, name: str, unit: str, *, verbose: int, n_done: int 
     """
     if verbose <= 0:
         return _Silent()
-    return tqdm(total=total, initial=n_done, desc=name, unit=unit)
+    # Each step is looked at: without a watcher, a bar that began fast would not show that it has become slow.
+    return _Shown(total=total, initial=n_done, desc=name, unit=unit, miniters=1)

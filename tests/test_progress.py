@@ -1,11 +1,15 @@
-"""Silent work makes no bar: not even one whose lock a killed process took with it."""
+"""Silent work makes no bar, and no bar waits for a lock that a killed process took with it."""
 
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
-from tqdm import tqdm
+from tqdm.std import TqdmDefaultWriteLock, tqdm
 
 from skhyperfusion._meta import run_fits
 from skhyperfusion._progress import progress_bar
@@ -33,6 +37,50 @@ def test_silent_work_when_the_lock_of_bars_is_never_given_back_goes_on(work, tmp
     # The lock is let go first, so that a thread that waits for it ends as well.
     with ThreadPoolExecutor(1) as pool, tqdm.get_lock():
         assert pool.submit(work, paths).result(timeout=60) == 3
+
+
+def test_bar_when_another_process_was_killed_with_the_lock_in_hand_is_shown(capsys):
+    tqdm(disable=True)  # makes the lock that forked processes share
+
+    def counted():
+        with progress_bar(1, "Fits", "fit", verbose=1) as bar:
+            bar.update()
+        return True
+
+    with ThreadPoolExecutor(1) as pool, TqdmDefaultWriteLock.mp_lock:
+        assert pool.submit(counted).result(timeout=60)
+    assert "1/1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_bar_when_forked_while_a_thread_draws_one_is_shown_in_the_child():
+    code = (
+        "import os, signal, threading\n"
+        "from skhyperfusion._progress import _Shown, progress_bar\n"
+        "drawing = threading.Thread(target=_Shown.get_lock().acquire)\n"
+        "drawing.start(); drawing.join()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    signal.alarm(20)\n"
+        "    with progress_bar(1, 'Fits', 'fit', verbose=1) as bar:\n"
+        "        bar.update()\n"
+        "    os._exit(0)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "1/1" in done.stderr
+
+
+def test_bar_when_it_becomes_slow_shows_each_step(capsys):
+    with progress_bar(1010, "Fits", "fit", verbose=1) as bar:
+        time.sleep(0.15)  # as long as tqdm lies between two looks
+        bar.update(1000)
+        time.sleep(0.15)
+        bar.update()
+        assert "1001/1010" in capsys.readouterr().err
 
 
 def test_bar_when_verbose_shows_its_name_its_steps_and_the_last_words(capsys):
