@@ -139,7 +139,7 @@ def check_images(
     X : DataFrame, or list of paths
         The table that an estimator is fitted on.
     image_columns : "auto", name, position, or list of them, default="auto"
-        The columns with images.
+        The columns with images; a list of paths is one by itself.
     image_loader : ImageLoader, default=None
         Its `root` and `max_voxels` are used.
     decode : bool, default=True
@@ -199,10 +199,15 @@ def check_images(
 
 
 def _image_frame(X: Any, image_columns: Any) -> pd.DataFrame:
+    is_column = True
     if isinstance(X, pd.Series):
         X = X.to_frame("image" if X.name is None else X.name)
     elif isinstance(X, list | tuple) and not any(isinstance(x, list | tuple) for x in X):
         X = pd.DataFrame({"image": pd.Series(list(X), dtype=object)})
+    else:
+        is_column = False
+    if is_column and isinstance(image_columns, str) and image_columns == "auto":
+        image_columns = 0  # be it of folders, which no suffix tells
     if image_columns is None:
         raise ValueError(
             "check_images(image_columns=None) names no column to look at. Pass 'auto', a name, a position, "

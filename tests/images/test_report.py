@@ -176,6 +176,15 @@ def test_report_when_pictures_and_arrays_are_mixed_reads_them(tmp_path):
     assert report["kinds"].tolist()[2:] == [["mirror image of another"], ["number of channels unlike most"]]
 
 
+def test_report_of_a_list_or_a_column_takes_every_cell_for_an_image(tmp_path):
+    (tmp_path / "series_0004").mkdir()  # a folder has no suffix
+    paths = [str(tmp_path / "series_0004"), str(tmp_path / "absent")]
+    for given in (paths, pd.Series(paths, name="ct")):
+        report = check_images(given)
+        assert report["path"].tolist() == paths
+        assert report["kinds"].tolist() == [["not readable"]] * 2
+
+
 def test_report_when_several_columns_has_a_row_per_image(study):
     study["flair"] = study["t1"].to_numpy()[::-1]
     report = check_images(study)
