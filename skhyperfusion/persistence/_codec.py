@@ -309,6 +309,9 @@ class UntrustedTypesError(ValueError):
             f"trusted={self.names!r}."
         )
 
+    def __reduce__(self) -> tuple[type, tuple[list[str]]]:
+        return type(self), (self.names,)  # else a copy from a worker took the message for the names
+
 
 def _is_missing(node):
     return isinstance(node, dict) and node.get(TAG) == "not saved"
