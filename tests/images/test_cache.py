@@ -529,6 +529,26 @@ def test_disk_when_voxels_are_damaged_rebuilds_the_file(scans, logged, tmp_path)
     assert logged.count == 5
 
 
+def test_disk_when_too_many_files_are_open_keeps_the_image(scans, logged, tmp_path, monkeypatch):
+    source = ImageLoader(intensity=logged, cache_dir=tmp_path / "cache").open(scans)
+    expected = source.stack()
+    kept = cached_files(tmp_path / "cache")[0]
+    count = logged.count
+
+    def out_of_files(path, *args):
+        if str(path) == str(kept):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return open(path, *args)
+
+    monkeypatch.setattr(disk, "open", out_of_files, raising=False)
+    monkeypatch.setattr(disk.DiskCache, "save", lambda *_: None)  # nothing can be written then either
+    np.testing.assert_array_equal(source.stack(), expected)
+    assert logged.count == count + 1
+    monkeypatch.undo()
+    np.testing.assert_array_equal(source.stack(), expected)
+    assert logged.count == count + 1
+
+
 def test_disk_when_the_folder_is_deleted_meanwhile_is_made_again_and_private(scans, tmp_path):
     source = ImageLoader(cache_dir=tmp_path / "cache").open(scans)
     first = source.read([0])

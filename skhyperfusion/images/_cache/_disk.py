@@ -97,7 +97,7 @@ class DiskCache:
         path = self._path(key)
         try:
             return _read(path)
-        except FileNotFoundError:
+        except OSError:  # absent; or sound, while this process has too many files open, say
             return None
         except Exception:  # arbitrary bytes can make NumPy's header parser raise nearly anything
             # Cut short by a crash or a full disk: made anew by the caller.
@@ -234,7 +234,10 @@ def _read(path: str) -> Decoded:
             raise ValueError(f"{dtype} array")
         start = file.tell()
         end = start + 4 * int(np.prod(shape, dtype=np.int64))
-        size = file.seek(-_TAIL.size, os.SEEK_END) + _TAIL.size
+        size = file.seek(0, os.SEEK_END)
+        if size < end + _TAIL.size:
+            raise ValueError("cut short")
+        file.seek(-_TAIL.size, os.SEEK_END)
         length, magic = _TAIL.unpack(file.read(_TAIL.size))
         if magic != _MAGIC or end + length + _TAIL.size != size:
             raise ValueError("cut short")
