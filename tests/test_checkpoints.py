@@ -302,6 +302,7 @@ class Service(Callback):
             os._exit(0)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_folder_is_free_after_the_fit_while_a_child_that_it_forked_lives(tmp_path):
     import fcntl  # there is none on Windows
