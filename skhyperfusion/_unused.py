@@ -39,6 +39,7 @@ def warn_of_unused_parameters(estimator, fusion, *, holds_out, architecture=None
         for note in (
             _beside_depth(changed, fusion, estimator.hyper_depth),
             _beside_fusion(changed, fusion),
+            _beside_loss(changed),
             _without_rows_held_out(changed, holds_out, estimator.early_stopping),
             _built_otherwise(estimator.get_params(deep=False) | {"fusion": fusion}, architecture or {}),
         )
@@ -91,6 +92,15 @@ def _beside_fusion(changed, fusion):
     }
     return (
         f"{_values(changed, idle)} no effect with fusion={fusion!r}: {', '.join(why[name] for name in idle)}."
+    )
+
+
+def _beside_loss(changed):
+    if "n_intervals" not in changed or changed.get("loss") != "cox":
+        return ""
+    return (
+        f"{_values(changed, ['n_intervals'])} no effect with loss='cox': only 'discrete' cuts time into "
+        "intervals."
     )
 
 

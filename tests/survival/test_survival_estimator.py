@@ -76,6 +76,12 @@ def test_intervals_are_as_many_as_asked_and_end_with_the_last_event(lives):
     np.testing.assert_array_equal(cox.unique_times_, np.unique(events))
 
 
+def test_intervals_beside_coxs_loss_are_told_to_do_nothing(lives):
+    model = HyperFusionSurvival(loss="cox", n_intervals=4, **SMALL)
+    with pytest.warns(UserWarning, match=r"n_intervals=4 has no effect with loss='cox': only 'discrete'"):
+        model.fit(*lives)
+
+
 def test_breslow_baseline_of_equal_risks_is_nelson_aalen(lives):
     X, y = lives
     model = HyperFusionSurvival(loss="cox", **SMALL).fit(X, y)
