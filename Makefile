@@ -68,7 +68,7 @@ bench: $(STAMP)  ## every benchmark of speed at small sizes, in under 10 minutes
 bench-scores: $(STAMP)  ## the scores that README states: hours; the real data only where it is found
 	$(BIN)/python benchmarks/cohort_check.py --n-subjects 200 --shape 24
 	$(BIN)/python benchmarks/cohort_fusions.py
-	$(BIN)/python benchmarks/fusion_table.py --variants
+	$(BIN)/python benchmarks/fusion_table.py
 	-$(BIN)/python benchmarks/hc18_circumference.py
 	-$(BIN)/python benchmarks/ixi_age.py
 	-$(BIN)/python benchmarks/pad_cancer.py
