@@ -100,7 +100,8 @@ class _Walk:
     def _function(self, value: types.FunctionType) -> tuple:
         if _is_installed_as(value.__module__, value.__qualname__, value):
             return _named(value.__module__, value.__qualname__)
-        asked_for = sorted(_names(value.__code__, ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")))
+        names = _names(value.__code__, ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"))
+        asked_for = sorted(names | _texts(value.__code__))  # such as getattr(settings, "FACTOR")
         captured = [self._global(_content(cell), asked_for) for cell in value.__closure__ or ()]
         rest = self._items([value.__defaults__, value.__kwdefaults__, vars(value)])
         return self._code(value.__code__), rest, captured, self._globals(value, asked_for)
@@ -213,6 +214,12 @@ def _names(code: types.CodeType, operations: tuple[str, ...]) -> set[str]:
     found = {step.argval for step in dis.get_instructions(code) if step.opname in operations}
     inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
     return found.union(*(_names(one, operations) for one in inner))
+
+
+def _texts(code: types.CodeType) -> set[str]:
+    found = {constant for constant in code.co_consts if isinstance(constant, str)}
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return found.union(*(_texts(one) for one in inner))
 
 
 def _imported(name: str, package: str | None) -> Any:

@@ -165,6 +165,20 @@ def test_fingerprint_when_a_module_of_the_users_changes_differs(monkeypatch):
     assert not set(before) & {fingerprint(rule) for rule in rules}
 
 
+def test_fingerprint_when_a_module_is_asked_by_getattr_differs(monkeypatch):
+    module = types.ModuleType("my_settings")
+    module.FACTOR = 2
+    monkeypatch.setitem(globals(), "settings", module)
+    rules = (
+        lambda v: v * getattr(settings, "FACTOR", 1),
+        lambda v: [v * getattr(settings, "FACTOR", 1) for _ in v],
+    )
+    before = [fingerprint(rule) for rule in rules]
+    assert None not in before
+    module.FACTOR = 3
+    assert all(fingerprint(rule) != name for rule, name in zip(rules, before, strict=True))
+
+
 def test_fingerprint_when_a_method_is_edited_differs(monkeypatch):
     before = fingerprint(Rule(1))
     monkeypatch.setattr(Rule, "__call__", lambda self, voxels: -voxels)
