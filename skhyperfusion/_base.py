@@ -347,6 +347,7 @@ class BaseHyperFusion(BaseEstimator):
             "_encoder": encoder,
             "_target": target,
             "_keeps_maps": keeps_maps,
+            "_labels_in": header._labels_in,
         }
         if hasattr(header, "feature_names_in_"):
             learned["feature_names_in_"] = header.feature_names_in_

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import validate_data
 
 from skhyperfusion._table._cells import (
@@ -54,6 +55,7 @@ def check_table(estimator, X, *, reset):
     -------
     DataFrame of shape (n_samples, n_features)
         In the order of the fit, under the names of the fit; ``"x0"``, ``"x1"``, ... where there were none.
+        Labels that are numbers or tuples count for the order alone, where both tables are DataFrames.
         The index of X is kept.
     """
     name = type(estimator).__name__
@@ -68,6 +70,11 @@ def check_table(estimator, X, *, reset):
     fitted = getattr(estimator, "feature_names_in_", None)
     if not reset and fitted is not None and all(isinstance(column, str) for column in frame.columns):
         frame = _match_columns(frame, list(fitted))
+    labels = _numeric_labels(X)
+    if reset:
+        estimator._labels_in = labels
+    elif _differ_in_order(labels, getattr(estimator, "_labels_in", None)):
+        frame = frame[estimator._labels_in]
     validate_data(estimator, frame, reset=reset, skip_check_array=True)
     fitted = getattr(estimator, "feature_names_in_", None)
     frame.columns = [f"x{i}" for i in range(frame.shape[1])] if fitted is None else list(fitted)
@@ -90,6 +97,21 @@ def _refuse_strange_names(frame):
             f"The names of columns of X hold NUL characters ({listing(cut, noun='name')}), as they do where "
             "a file of UTF-16 was read in another encoding. Read it with encoding='utf-16', or rename them."
         )
+
+
+def _numeric_labels(X):
+    """Return the labels of a DataFrame's columns where they are whole numbers, or tuples of these and words.
+
+    An array has none: its columns are told by their places.
+    """
+    labels = X.columns.tolist() if isinstance(X, pd.DataFrame) else []
+    parts = [part for label in labels for part in (label if isinstance(label, tuple) else (label,))]
+    has_names = all(isinstance(label, str) for label in labels)
+    return None if has_names or not all(isinstance(part, str | int) for part in parts) else labels
+
+
+def _differ_in_order(labels, fitted):
+    return labels is not None and fitted is not None and labels != fitted and set(labels) == set(fitted)
 
 
 def _match_columns(frame, fitted):
