@@ -198,7 +198,8 @@ callbacks : list of skorch callbacks, default=None
 net_params : dict, default=None
     Further settings of the skorch net, such as ``{"iterator_train__num_workers": 2}``.
 warm_start : bool, default=False
-    Go on from the network of the previous fit instead of from a new one.
+    Go on from the network of the previous fit instead of from a new one, with the columns, the reading of
+    images and the preprocessing of that fit: changes of those parameters wait for a fit without it.
 checkpoint_dir : path, default=None
     Folder in which each epoch is kept, so that a fit whose process was killed goes on where it stood when it
     is started again with the same data and parameters, and ends as if nothing had happened: bit for bit on a

@@ -75,7 +75,8 @@ class ImageSource:
 
     def view(self, rows: Sequence[int] | np.ndarray) -> ImageSource:
         """Return the source of some rows, given by position or by a boolean mask."""
-        rows = np.arange(len(self))[np.asarray(rows)]
+        rows = np.asarray(rows)
+        rows = np.arange(len(self))[rows if rows.size else []]
         part = copy.copy(self)
         part._rows = [self._rows[i] for i in rows]
         part.missing = self.missing[rows]

@@ -53,6 +53,7 @@ def test_view_when_taken_shows_some_rows(save_nifti, as_column, volume):
     np.testing.assert_array_equal(part.stack(), source.read([4, 1]))
     assert not part.stack()[0].any()
     assert len(source.view(np.array([True, False, True, False, False]))) == 2
+    assert source.view([]).stack().shape == (0, 1, 1, 6, 8, 10)
     assert len(source) == 5
 
 
