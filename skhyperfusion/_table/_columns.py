@@ -74,7 +74,8 @@ def check_table(estimator, X, *, reset):
     if reset:
         estimator._labels_in = labels
     elif _differ_in_order(labels, getattr(estimator, "_labels_in", None)):
-        frame = frame[estimator._labels_in]
+        places = {label: place for place, label in enumerate(labels)}
+        frame = frame.iloc[:, [places[label] for label in estimator._labels_in]]
     validate_data(estimator, frame, reset=reset, skip_check_array=True)
     fitted = getattr(estimator, "feature_names_in_", None)
     frame.columns = [f"x{i}" for i in range(frame.shape[1])] if fitted is None else list(fitted)

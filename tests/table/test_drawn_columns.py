@@ -53,7 +53,7 @@ def test_column_that_is_missing_or_unseen_is_named(n_examples):
 
 
 @drawn(20, 120)
-def test_names_that_are_no_text_count_by_position(n_examples):
+def test_names_that_are_no_text_tell_the_order_or_count_by_position(n_examples):
     @few(n_examples)
     @given(tables(n_columns=(2, 5)), st.data())
     def check(table, data):
@@ -66,7 +66,11 @@ def test_names_that_are_no_text_count_by_position(n_examples):
         assert model.image_columns_ == []
         expected = model.transform(other)
         np.testing.assert_array_equal(fitted(table, imputer="median").transform(table), expected)
-        for reading in (table.to_numpy(dtype=object), renamed(table, names[::-1])):
+        parts = [part for name in names for part in (name if isinstance(name, tuple) else (name,))]
+        are_told = all(isinstance(part, int | str) for part in parts)
+        strange = range(10**9, 10**9 + n)
+        in_another_order = other.iloc[:, ::-1] if are_told else renamed(table, names[::-1])
+        for reading in (table.to_numpy(dtype=object), in_another_order, renamed(table, strange)):
             np.testing.assert_array_equal(model.transform(reading), expected)
         with pytest.raises(
             ValueError, match=f"X has {n - 1} features, but TabularPreprocessor is expecting {n}"
