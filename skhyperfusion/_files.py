@@ -1,8 +1,44 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and locks of files that a fork does not hand on."""
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
+_held: set[int] = set()  # descriptors of the locks that this process holds
+
+
+def _forget_locks() -> None:
+    """Close, in a forked child, its copies of the locks that its parent goes on holding."""
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
+
+
+@contextmanager
+def kept_from_children(descriptor: int) -> Iterator[None]:
+    """Unlock and close a file, kept open for its lock, at the end of the block; in a forked child at once."""
+    _held.add(descriptor)
+    try:
+        yield
+    finally:
+        if descriptor in _held:  # not in a child that was forked here
+            _held.discard(descriptor)
+            if fcntl is not None:
+                with suppress(OSError):
+                    # Not by closing alone: a process that was forked by other means has a copy.
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
 
 
 def write_whole(path, write, *, mode=0o666):

@@ -2,13 +2,13 @@
 
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from skhyperfusion._engine._callbacks import callback_states, plain_state, set_callback_states
-from skhyperfusion._files import write_whole
+from skhyperfusion._files import kept_from_children, write_whole
 from skhyperfusion._wording import show
 
 try:
@@ -18,20 +18,6 @@ except ImportError:  # not on Windows: there, one process at a time may train in
 
 _PRIVATE = 0o600
 _MOST_TOLD = 5  # differences
-
-_held: set[int] = set()  # descriptors of the locks that this process holds
-
-
-def _forget_locks():
-    """Close, in a forked child, its copies of the locks that its parent goes on holding."""
-    for descriptor in _held:
-        with suppress(OSError):
-            os.close(descriptor)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
 
 
 class Checkpoint:
@@ -64,18 +50,13 @@ class Checkpoint:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, _PRIVATE)
-        _held.add(descriptor)
-        try:
+        with kept_from_children(descriptor):
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             for orphan in self.folder.glob(".*.tmp"):  # of a process that died while it wrote
                 orphan.unlink()
             self._claim()
             yield
-        finally:
-            if descriptor in _held:  # not in a child that was forked here
-                _held.discard(descriptor)
-                os.close(descriptor)
 
     def save(self, net):
         """Write the state of a net at the end of an epoch, whole or not at all."""

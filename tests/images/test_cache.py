@@ -13,6 +13,7 @@ import joblib
 import nibabel as nib
 import numpy as np
 import pytest
+from forks import run_forking
 
 from skhyperfusion.images import ImageLoader, cache_info, clear_cache, register_reader
 from skhyperfusion.images._cache import _disk as disk
@@ -265,66 +266,63 @@ def test_clear_cache_when_called_forgets_images_and_counts(scans):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_cache_when_forked_under_a_lock_is_free_in_the_child():
-    code = (
-        "import os, threading\n"
-        "from skhyperfusion.images._cache._memory import CACHE\n"
-        "CACHE._lock.acquire()\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    os._exit(0 if CACHE._lock.acquire(timeout=2) else 1)\n"
-        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
-    )
-    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+    before = "from skhyperfusion.images._cache._memory import CACHE; CACHE._lock.acquire()"
+    assert run_forking(before, "os._exit(0 if CACHE._lock.acquire(timeout=2) else 1)").returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("in_the_middle", [True, False])
 def test_cache_when_forked_in_the_middle_of_a_change_is_emptied_in_the_child_alone(in_the_middle):
-    code = (
-        "import os, sys, numpy as np\n"
-        "from skhyperfusion.images._cache._memory import CACHE\n"
-        "from skhyperfusion.images._formats._raw import RawHeader\n"
-        "from skhyperfusion.images._voxels._recipe import Decoded\n"
-        "header = RawHeader((2, 2), None, 'f')\n"
-        "CACHE.put('a', Decoded(np.ones((1, 1, 2, 2), 'f4'), header, False), 1000)\n"
-        "in_the_middle = sys.argv[1] == 'True'\n"
-        "if in_the_middle:\n"
-        "    CACHE._lock.acquire(); kept = CACHE._images.pop(1000)\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    os._exit(0 if (CACHE.get('a') is None) == in_the_middle else 1)\n"
-        "if in_the_middle:\n"
-        "    CACHE._images[1000] = kept; CACHE._lock.release()\n"
-        "assert CACHE.get('a') is not None\n"
-        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    done = run_forking(
+        """
+        import sys, numpy as np
+        from skhyperfusion.images._cache._memory import CACHE
+        from skhyperfusion.images._formats._raw import RawHeader
+        from skhyperfusion.images._voxels._recipe import Decoded
+        header = RawHeader((2, 2), None, 'f')
+        CACHE.put('a', Decoded(np.ones((1, 1, 2, 2), 'f4'), header, False), 1000)
+        in_the_middle = sys.argv[1] == 'True'
+        if in_the_middle:
+            CACHE._lock.acquire(); kept = CACHE._images.pop(1000)
+        """,
+        "os._exit(0 if (CACHE.get('a') is None) == in_the_middle else 1)",
+        """
+        if in_the_middle:
+            CACHE._images[1000] = kept; CACHE._lock.release()
+        assert CACHE.get('a') is not None
+        """,
+        [in_the_middle],
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, str(in_the_middle)]
-    assert subprocess.run(command, check=False).returncode == 0
+    assert done.returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_disk_when_forked_under_a_claim_is_free_in_the_child_and_after_the_parent(tmp_path):
     """A child that is forked while another thread decodes reads the same image, and holds no claim."""
-    code = (
-        "import os, sys, threading\n"
-        "from skhyperfusion.images._cache import _disk\n"
-        "cache = _disk.DiskCache(sys.argv[1]); cache.create()\n"
-        "_disk._WAIT = 2\n"
-        "claim = cache.claim('ab' * 32); claim.__enter__(); _disk._lock.acquire()\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    free = _disk._lock.acquire(timeout=2)\n"
-        "    import time; time.sleep(5)\n"
-        "    os._exit(0 if free and not _disk._held else 1)\n"
-        "claim.__exit__(None, None, None)\n"
-        "descriptor = cache._open_lock(_disk._lock_name('ab' * 32))\n"
-        "assert _disk._wait_for(descriptor, 0), 'the child has kept the claim'\n"
-        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    done = run_forking(
+        """
+        import sys, time
+        from skhyperfusion import _files
+        from skhyperfusion.images._cache import _disk
+        cache = _disk.DiskCache(sys.argv[1]); cache.create()
+        _disk._WAIT = 2
+        claim = cache.claim('ab' * 32); claim.__enter__(); _disk._lock.acquire()
+        """,
+        """
+        free = _disk._lock.acquire(timeout=2)
+        time.sleep(5)
+        os._exit(0 if free and not _files._held else 1)
+        """,
+        """
+        claim.__exit__(None, None, None)
+        descriptor = cache._open_lock(_disk._lock_name('ab' * 32))
+        assert _disk._wait_for(descriptor, 0), 'the child has kept the claim'
+        """,
+        [tmp_path],
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
-    assert subprocess.run(command, check=False).returncode == 0
+    assert done.returncode == 0
 
 
 # -- identity --------------------------------------------------------------------------------------------

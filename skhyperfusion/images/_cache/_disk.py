@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skhyperfusion._files import kept_from_children
 from skhyperfusion.images._formats._raw import RawHeader
 from skhyperfusion.images._voxels._recipe import Decoded
 
@@ -37,22 +38,17 @@ _WAIT = 60  # seconds for which a process waits for another that decodes the sam
 
 _full: set[str] = set()  # folders that this process has given up writing to
 _sound: set[str] = set()  # files whose check sum this process has found right
-_held: set[int] = set()  # descriptors of the locks that this process holds
 _lock = threading.Lock()
 
 
-def _forget_locks() -> None:
-    """Let go, in a forked child, of what threads and claims of its parent hold."""
+def _renew_lock() -> None:
+    """Take a fresh lock in a forked child: a thread of the parent may have held the old one."""
     global _lock
     _lock = threading.Lock()
-    for descriptor in _held:  # the parent's claim stands; only the child's copy is closed
-        with suppress(OSError):
-            os.close(descriptor)
-    _held.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class DiskCache:
@@ -131,17 +127,9 @@ class DiskCache:
         if descriptor is None:  # no locks here: two processes may decode the same image, and both are right
             yield
             return
-        _held.add(descriptor)
-        try:
+        with kept_from_children(descriptor):
             _wait_for(descriptor, _WAIT)
             yield
-        finally:
-            if descriptor in _held:  # not in a child that was forked here
-                _held.discard(descriptor)
-                with suppress(OSError):
-                    # Not by closing alone: a process that was forked meanwhile has a copy of the descriptor.
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
-                os.close(descriptor)
 
     def _open_lock(self, name: str) -> int | None:
         if fcntl is None:
