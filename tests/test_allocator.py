@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from forks import run_forking
 
 from skhyperfusion import HyperFusionRegressor, ImageLoader
 from skhyperfusion._engine import _allocator, _predict
@@ -108,16 +109,8 @@ def test_switch_leaves_the_processs_settings_alone(monkeypatch):
 
 @pytest.mark.slow
 def test_block_when_forked_while_a_thread_enters_one_is_free_in_the_child():
-    code = (
-        "import os, threading\n"
-        "from skhyperfusion._engine import _allocator\n"
-        "_allocator._lock.acquire()\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    os._exit(0 if _allocator._lock.acquire(timeout=2) else 1)\n"
-        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
-    )
-    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+    before = "from skhyperfusion._engine import _allocator; _allocator._lock.acquire()"
+    assert run_forking(before, "os._exit(0 if _allocator._lock.acquire(timeout=2) else 1)").returncode == 0
 
 
 def test_switch_of_another_value_is_refused(monkeypatch):

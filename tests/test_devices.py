@@ -4,13 +4,12 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from forks import run_forking
 from sklearn.base import clone
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -113,46 +112,40 @@ def test_settings_of_loader_processes_are_left_out_where_a_process_may_have_none
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_network_runs_in_a_child_that_was_forked_after_several_threads_ran_one():
-    code = (
-        "import os, signal, time, torch\n"
-        "from skhyperfusion._engine._device import spread_device\n"
-        "spread_device('cpu')\n"
-        "numbers = torch.ones(1 << 22)\n"
-        "assert numbers.sum() == 1 << 22\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    os._exit(0 if numbers.sum() == 1 << 22 else 1)\n"
-        "until = time.monotonic() + 30\n"
-        "while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < until:\n"
-        "    time.sleep(.01)\n"
-        "if ended[0] == 0:\n"
-        "    os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0); raise SystemExit('the child waits for ever')\n"
-        "raise SystemExit(os.waitstatus_to_exitcode(ended[1]))\n"
+    done = run_forking(
+        """
+        import signal, torch
+        from skhyperfusion._engine._device import spread_device
+        spread_device('cpu')
+        numbers = torch.ones(1 << 22)
+        assert numbers.sum() == 1 << 22
+        """,
+        """
+        signal.alarm(30)
+        os._exit(0 if numbers.sum() == 1 << 22 else 1)
+        """,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
     )
-    threads = os.environ | {"OMP_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=threads, check=False)
     assert done.returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_seeded_when_forked_while_a_thread_fits_is_free_in_the_child():
-    code = (
-        "import os, threading, torch\n"
-        "from skhyperfusion._engine import _device\n"
-        "begun, ended = threading.Event(), threading.Event()\n"
-        "def fit():\n"
-        "    with _device.seeded(0, torch.device('cpu')):\n"
-        "        begun.set(); ended.wait()\n"
-        "thread = threading.Thread(target=fit); thread.start(); begun.wait()\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    os._exit(0 if _device._seeded_region.acquire(timeout=2) else 1)\n"
-        "status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
-        "ended.set(); thread.join()\n"
-        "raise SystemExit(status)\n"
+    done = run_forking(
+        """
+        import threading, torch
+        from skhyperfusion._engine import _device
+        begun, ended = threading.Event(), threading.Event()
+        def fit():
+            with _device.seeded(0, torch.device('cpu')):
+                begun.set(); ended.wait()
+        thread = threading.Thread(target=fit); thread.start(); begun.wait()
+        """,
+        "os._exit(0 if _device._seeded_region.acquire(timeout=2) else 1)",
+        "ended.set(); thread.join()",
     )
-    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("native", [True, False])

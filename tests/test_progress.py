@@ -1,14 +1,13 @@
 """Silent work makes no bar, and no bar waits for a lock that a killed process took with it."""
 
 import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
+from forks import run_forking
 from tqdm.std import TqdmDefaultWriteLock, tqdm
 
 from skhyperfusion._meta import run_fits
@@ -55,21 +54,22 @@ def test_bar_when_another_process_was_killed_with_the_lock_in_hand_is_shown(caps
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_bar_when_forked_while_a_thread_draws_one_is_shown_in_the_child():
-    code = (
-        "import os, signal, threading\n"
-        "from skhyperfusion._progress import _Shown, progress_bar\n"
-        "drawing = threading.Thread(target=_Shown.get_lock().acquire)\n"
-        "drawing.start(); drawing.join()\n"
-        "pid = os.fork()\n"
-        "if pid == 0:\n"
-        "    signal.alarm(20)\n"
-        "    with progress_bar(1, 'Fits', 'fit', verbose=1) as bar:\n"
-        "        bar.update()\n"
-        "    os._exit(0)\n"
-        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    done = run_forking(
+        """
+        import signal, threading
+        from skhyperfusion._progress import _Shown, progress_bar
+        drawing = threading.Thread(target=_Shown.get_lock().acquire)
+        drawing.start(); drawing.join()
+        """,
+        """
+        signal.alarm(20)
+        with progress_bar(1, 'Fits', 'fit', verbose=1) as bar:
+            bar.update()
+        os._exit(0)
+        """,
+        capture_output=True,
+        text=True,
     )
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1/1" in done.stderr
 
